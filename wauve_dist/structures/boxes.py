@@ -39,7 +39,8 @@ def box_iou(first_xyxy: NDArray[np.floating], second_xyxy: NDArray[np.floating])
     bottom_right = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
     intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
     union = box_area(first_xyxy)[:, None] + box_area(second_xyxy)[None, :] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0).astype(np.float32)
+    iou: Float32Array = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0).astype(np.float32)
+    return iou
 
 
 def box_area(boxes_xyxy: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -93,6 +93,21 @@ def read_provenance(path: Path) -> dict[str, object] | None:
     return record
 
 
+def claim_folder(folder: Path) -> Path:
+    """Create an output folder, or refuse one that already holds something.
+
+    Raises:
+        FileExistsError: the folder is not empty; nothing in it is touched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if found := sorted(entry.name for entry in folder.iterdir()):
+        raise FileExistsError(
+            f"The output folder {folder} already holds another run ({', '.join(found[:5])}"
+            f"{', …' if len(found) > 5 else ''}). Choose another --out, or move that run away first."
+        )
+    return folder
+
+
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + _SIDECAR_SUFFIX)
 
