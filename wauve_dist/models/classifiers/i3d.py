@@ -1,0 +1,60 @@
+"""I3D ResNet-50 (Carreira & Zisserman 2017; PySlowFast's I3D 8x8), on PyTorchVideo's trunk.
+
+Shapes: N clips, T = 8 frames, H = W = crop size, C = 2048 channels; after the trunk T' = T/2, H' = W' = ceil(H/32).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# PySlowFast's input statistics, which its Kinetics weights were trained with.
+PIXEL_MEAN = 0.45
+PIXEL_STD = 0.225
+
+_FEATURE_CHANNELS = 2048
+
+
+class I3DResNet50(nn.Module):
+    """A clip's malignancy logit: trunk, global average pooling, dropout, one linear layer.
+
+    Pooling sits directly before the linear layer, so class activation maps are the linear layer applied
+    to the feature map before pooling (Zhou et al. 2016), as in the paper.
+
+    Args:
+        dropout: probability of dropping a pooled feature in training, 0..1.
+    """
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        from pytorchvideo.models.hub import i3d_r50
+
+        self.trunk = nn.Sequential(*i3d_r50(pretrained=False).blocks[:-1])
+        for module in self.trunk.modules():
+            # Every residual block starts as the identity (Goyal et al. 2017).
+            if (norm := getattr(module, "norm_c", None)) is not None:
+                nn.init.zeros_(norm.weight)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(_FEATURE_CHANNELS, 1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def features(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute the last feature map.
+
+        Args:
+            clips_NTHW: uint8, grey.
+
+        Returns:
+            float [N, C, T', H', W'].
+        """
+        dtype = self.classifier.weight.dtype
+        x_NTHW = (clips_NTHW.to(dtype) / 255 - PIXEL_MEAN) / PIXEL_STD
+        features: Tensor = self.trunk(x_NTHW.unsqueeze(1).expand(-1, 3, -1, -1, -1))
+        return features
+
+    def forward(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
+        pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
+        logits: Tensor = self.classifier(self.dropout(pooled_NC)).squeeze(1)
+        return logits

@@ -1,0 +1,114 @@
+"""Faster R-CNN with a ResNet-34 FPN (Ren et al. 2015; Lin et al. 2017), the paper's lesion detector, on torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet34
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+
+# ImageNet's statistics, averaged over its three channels: B-mode is grey.
+PIXEL_MEAN = 0.449
+PIXEL_STD = 0.226
+
+_LESION_CLASS = 1
+_FPN_CHANNELS = 256
+_RESNET34_STAGE_CHANNELS = [64, 128, 256, 512]
+
+
+class LesionDetector(nn.Module):
+    """Finds lesions in single frames.
+
+    Args:
+        image_size: frames are resized so that their long side has this many pixels.
+        anchor_sizes: side of the square anchor of each of the 5 pyramid levels, in pixels of the resized frame.
+        anchor_ratios: height / width of the anchors.
+        num_proposals: proposals kept a frame after the region proposal network's NMS; twice as many before it.
+        num_sampled_rois: proposals a frame that the box head is trained on.
+        score_threshold: boxes below this score are dropped, 0..1.
+        nms_iou: of two boxes that overlap by more than this, the better one stays.
+        max_detections: most boxes a frame.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        anchor_sizes: Sequence[int],
+        anchor_ratios: Sequence[float],
+        num_proposals: int,
+        num_sampled_rois: int,
+        score_threshold: float,
+        nms_iou: float,
+        max_detections: int,
+    ) -> None:
+        super().__init__()
+        if len(anchor_sizes) != len(_RESNET34_STAGE_CHANNELS) + 1:
+            raise ValueError(f"anchor_sizes needs 5 sizes, one for each pyramid level P2 to P6, not {anchor_sizes}.")
+        resnet = resnet34(weights=None)
+        # Every residual block starts as the identity (Goyal et al. 2017).
+        for module in resnet.modules():
+            if (norm := getattr(module, "bn2", None)) is not None:
+                nn.init.zeros_(norm.weight)
+        backbone = BackboneWithFPN(
+            resnet,
+            {f"layer{stage}": str(stage - 1) for stage in (1, 2, 3, 4)},
+            _RESNET34_STAGE_CHANNELS,
+            _FPN_CHANNELS,
+            norm_layer=nn.BatchNorm2d,  # trained from scratch, the pyramid needs norms too (He et al. 2019)
+        )
+        self.network = FasterRCNN(
+            backbone,
+            num_classes=2,
+            min_size=image_size,
+            max_size=image_size,
+            image_mean=[PIXEL_MEAN] * 3,
+            image_std=[PIXEL_STD] * 3,
+            rpn_anchor_generator=AnchorGenerator(
+                tuple((size,) for size in anchor_sizes), (tuple(anchor_ratios),) * len(anchor_sizes)
+            ),
+            rpn_pre_nms_top_n_train=2 * num_proposals,
+            rpn_pre_nms_top_n_test=2 * num_proposals,
+            rpn_post_nms_top_n_train=num_proposals,
+            rpn_post_nms_top_n_test=num_proposals,
+            box_batch_size_per_image=num_sampled_rois,
+            box_score_thresh=score_threshold,
+            box_nms_thresh=nms_iou,
+            box_detections_per_img=max_detections,
+        )
+
+    def losses(self, frames: Sequence[Tensor], boxes_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Compute the four losses of Faster R-CNN, in training mode.
+
+        Args:
+            frames: uint8 [H, W] each, grey; sizes may differ.
+            boxes_xyxy: float32 [K, 4] each; K = 0 makes the frame a negative.
+        """
+        targets = [
+            {
+                "boxes": boxes,
+                "labels": torch.full((len(boxes),), _LESION_CLASS, dtype=torch.int64, device=boxes.device),
+            }
+            for boxes in boxes_xyxy
+        ]
+        losses: dict[str, Tensor] = self.network(_to_images(frames), targets)
+        return losses
+
+    def forward(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """Find lesions, in evaluation mode.
+
+        Args:
+            frames: uint8 [H, W] each, grey; sizes may differ.
+
+        Returns:
+            For each frame ``boxes`` float32 [K, 4] in its own pixels and ``scores`` float32 [K], best first.
+        """
+        detections: list[dict[str, Tensor]] = self.network(_to_images(frames))
+        return detections
+
+
+def _to_images(frames: Sequence[Tensor]) -> list[Tensor]:
+    return [(frame.float() / 255).expand(3, -1, -1) for frame in frames]

@@ -1,0 +1,101 @@
+"""A stage of a study: one command, one folder, and a record by which a later start knows that it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wauve_dist.structures.provenance import atomic_write, sha256_of
+
+_RECORD = "stage.json"
+
+
+class StageError(RuntimeError):
+    """A stage failed, or its folder holds the result of other settings."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a study.
+
+    Attributes:
+        name: of the stage and of its folder.
+        folder: all that the stage writes; the stage owns it.
+        command: script of ``launch/`` and its arguments.
+        inputs: files whose content decides the result: configs and products of earlier stages.
+    """
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Hash what decides the stage's result: its command and the content of its inputs."""
+        decisive = {"command": self.command, "inputs": [sha256_of(path) for path in self.inputs]}
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+
+    def is_done(self) -> bool:
+        """Tell whether the stage ended well with this command and these inputs.
+
+        Raises:
+            StageError: it ended well with others.
+        """
+        record = self.folder / _RECORD
+        if not record.exists():
+            return False
+        if json.loads(record.read_text())["fingerprint"] != self.fingerprint():
+            raise StageError(
+                f"{self.folder} was made by other settings or from other inputs. Make it and what follows anew "
+                f"with --redo {self.name}, or choose another --out."
+            )
+        return True
+
+    def run(self, launch_folder: Path) -> float:
+        """Run the command to its end; an interrupted training carries on, any other stage starts over.
+
+        Returns:
+            Duration in seconds.
+
+        Raises:
+            StageError: the command failed; its own message stands above.
+        """
+        script, *arguments = self.command
+        argv = [sys.executable, str(launch_folder / script), *arguments]
+        if (self.folder / "checkpoints" / "last.ckpt").exists():
+            print(f"{self.name}: interrupted before; carrying on from its last checkpoint")
+            argv.append("--resume")
+        elif self.folder.exists():
+            print(f"{self.name}: interrupted before; starting over")
+            shutil.rmtree(self.folder)
+        start_s = time.monotonic()
+        status = subprocess.run(argv, check=False).returncode
+        if status != 0:
+            raise StageError(f"Stage {self.name} failed with status {status}. Its command: {shlex.join(argv)}")
+        duration_s = time.monotonic() - start_s
+        with atomic_write(self.folder / _RECORD) as temporary:
+            record = {"fingerprint": self.fingerprint(), "command": self.command, "duration_s": round(duration_s, 1)}
+            temporary.write_text(json.dumps(record, indent=2) + "\n")
+        return duration_s
+
+
+def remove_from(name: str, stages: Sequence[Stage]) -> None:
+    """Remove the results of the stage ``name`` and of all that follow.
+
+    Raises:
+        StageError: there is no such stage.
+    """
+    names = [stage.name for stage in stages]
+    if name not in names:
+        raise StageError(f"--redo {name}: there is no such stage. The stages are {', '.join(names)}.")
+    for stage in stages[names.index(name) :]:
+        if stage.folder.exists():
+            shutil.rmtree(stage.folder)

@@ -1,0 +1,114 @@
+"""Training the clip classifier: BCE on clips, judged by the AUC of whole videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from wauve_dist.data.batches import ClipBatch
+from wauve_dist.evaluation.auc import bootstrap_auc
+from wauve_dist.models.classifiers.i3d import I3DResNet50
+from wauve_dist.tasks.gathering import gather_rows
+from wauve_dist.tasks.optimizers import OptimizerName, ScheduleName, optimizer_and_schedule
+
+# Monitoring needs an interval at every epoch, not a publication's 9,999 resamples.
+_NUM_MONITORING_RESAMPLES = 999
+
+
+class ClassificationTask(pl.LightningModule):
+    """I3D ResNet-50 on 8-frame ROI clips; a video's score is the mean over its clips (Han et al. 2025).
+
+    Args:
+        crop_size: side of the square clips, pixels (at least 64); taken from the data module.
+        roi_context: side of the crop over the longer side of the lesion's box; taken from the data module.
+        dropout: before the linear layer, 0..1.
+        optimizer: ``sgd`` or ``adamw``.
+        lr: peak learning rate for the global batch.
+        weight_decay: on weights of convolutions and of the linear layer only.
+        schedule: ``cosine`` or ``step``.
+        warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
+        milestones: shares of the training at which ``step`` divides the rate by 10.
+    """
+
+    def __init__(
+        self,
+        crop_size: int,
+        roi_context: float,
+        dropout: float,
+        optimizer: OptimizerName,
+        lr: float,
+        weight_decay: float,
+        schedule: ScheduleName,
+        warmup_fraction: float,
+        milestones: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        if crop_size < 64:
+            raise ValueError(f"crop_size (--data.crop_size) is {crop_size}; I3D needs at least 64 pixels.")
+        self.save_hyperparameters()
+        self.classifier = I3DResNet50(dropout)
+        self._validation_rows: list[pd.DataFrame] = []
+
+    def forward(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute one logit a clip: uint8 [N, 8, H, W] to float [N]."""
+        logits: Tensor = self.classifier(clips_NTHW)
+        return logits
+
+    @torch.no_grad()
+    def score_clips(self, clips_NTHW: Tensor) -> Tensor:
+        """Score clips: uint8 [N, 8, H, W] on the module's device to float32 [N] in 0..1, 1 malignant."""
+        assert not self.training, "scores come from a module in evaluation mode"
+        return torch.sigmoid(self(clips_NTHW).float())
+
+    def training_step(self, batch: ClipBatch) -> Tensor:
+        """Return the mean binary cross-entropy of a batch of clips."""
+        loss = F.binary_cross_entropy_with_logits(self(batch.clips).float(), batch.labels)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: ClipBatch) -> None:
+        """Keep the scores of a batch; they are judged by video at the epoch's end."""
+        self._validation_rows.append(
+            pd.DataFrame(
+                {
+                    "video_id": batch.video_ids,
+                    "track_id": batch.track_ids.cpu().numpy(),
+                    "clip_index": batch.clip_indices.cpu().numpy(),
+                    "label": batch.labels.cpu().numpy(),
+                    "score": torch.sigmoid(self(batch.clips).float()).cpu().numpy(),
+                }
+            )
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the AUC over videos with its bootstrap interval, the same on every rank."""
+        clips = gather_rows(self._validation_rows, key=["video_id", "track_id", "clip_index"])
+        self._validation_rows.clear()
+        scores = np.clip(clips["score"].astype("float64"), 1e-7, 1 - 1e-7)
+        loss = -np.where(clips["label"] == 1, np.log(scores), np.log1p(-scores)).mean()
+        self.log("val/loss", float(loss), prog_bar=True)
+        videos = clips.groupby("video_id").agg(label=("label", "first"), score=("score", "mean"))
+        labels = videos["label"].to_numpy().astype(int)
+        if len(np.unique(labels)) < 2:
+            if self.trainer.sanity_checking:
+                return  # the sanity check sees the first batches only
+            raise ValueError(
+                "The validation split holds videos of one class only, so it has no AUC. "
+                "Give it both labels in the manifest's 'split' column."
+            )
+        auc = bootstrap_auc(labels, videos["score"].to_numpy(), num_resamples=_NUM_MONITORING_RESAMPLES, seed=0)
+        self.log("val/auc", auc.value, prog_bar=True)
+        self.log("val/auc_low", auc.ci_low)
+        self.log("val/auc_high", auc.ci_high)
+        self.log("val/num_videos", float(len(videos)))
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser and its per-step schedule."""
+        return optimizer_and_schedule(self)

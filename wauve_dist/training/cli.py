@@ -1,0 +1,107 @@
+"""The training command: one YAML and its overrides, through LightningCLI."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytorch_lightning as pl
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from wauve_dist.structures.provenance import claim_folder, write_provenance
+from wauve_dist.training.config_errors import explained
+from wauve_dist.training.run_logging import WandbMode, build_loggers
+
+# Arguments of the data modules that name a file which the trained weights depend on.
+_SOURCE_ARGUMENTS = ("manifest", "annotations", "tracks")
+
+
+class _Parser(LightningArgumentParser):
+    """Answers a faulty config with the fault, the valid names and nothing else."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        print(f"error: {explained(message, self)}", file=sys.stderr)
+        sys.exit(2)
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI with a run folder (``--out``), ``--resume`` and ``--wandb``."""
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Build the parser whose errors name the remedy."""
+        parser = _Parser(**kwargs)
+        parser.add_argument("-c", "--config", action="config", help="YAML of one experiment; later ones overlay it")
+        return parser
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the run's own options, and give the model what the data decides."""
+        parser.add_argument("--out", type=Path, required=True, help="run folder; must be new unless --resume")
+        parser.add_argument("--resume", action="store_true", help="carry on from OUT/checkpoints/last.ckpt")
+        parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+        # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
+        for name in ("crop_size", "roi_context"):
+            parser.link_arguments(f"data.init_args.{name}", f"model.init_args.{name}")
+
+    def before_instantiate_classes(self) -> None:
+        """Claim the run folder before anything is built, and send all output there."""
+        out: Path = self.config.out
+        if not self.config.resume:
+            rank_zero_only(claim_folder)(out)
+        elif not self.last_checkpoint.is_file():
+            raise FileNotFoundError(
+                f"--resume: there is no {self.last_checkpoint}. Check --out, or leave --resume out to start anew."
+            )
+        self.config.trainer.default_root_dir = str(out)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Build the trainer; without loggers of its own in the YAML it gets ours."""
+        if self.config.trainer.logger is None:
+            kwargs["logger"] = build_loggers(self.config.out, self.config.wandb)
+        return super().instantiate_trainer(**kwargs)
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The newest save of the run folder."""
+        return Path(self.config.out) / "checkpoints" / "last.ckpt"
+
+
+def train(argv: Sequence[str]) -> None:
+    """Train what ``argv`` describes; leave a complete run folder.
+
+    The folder holds ``config.yaml`` (resolved), ``metrics.csv``, ``checkpoints/best.ckpt`` and ``last.ckpt``, and
+    ``wandb/``.
+    """
+    try:
+        cli = TrainingCLI(
+            pl.LightningModule,
+            pl.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_kwargs={"overwrite": True},  # the folder is new, or this run resumes in it
+            args=["--help" if argument == "--help-all" else argument for argument in argv],
+            run=False,
+        )
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last_checkpoint if cli.config.resume else None)
+    except (ValueError, OSError) as error:
+        # Faults of the user's input: one sentence with the remedy says more than a traceback.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if cli.trainer.is_global_zero:
+        _close(cli)
+
+
+def _close(cli: TrainingCLI) -> None:
+    checkpoint = cli.trainer.checkpoint_callback
+    if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
+        return
+    best = Path(checkpoint.best_model_path)
+    arguments = cli.config.data.init_args
+    sources = {role: Path(arguments[role]) for role in _SOURCE_ARGUMENTS if role in arguments}
+    write_provenance(best, {**sources, "config": Path(cli.config.out) / "config.yaml"})
+    print(f"Best checkpoint: {best} ({checkpoint.monitor} {float(checkpoint.best_model_score or 'nan'):.4f})")

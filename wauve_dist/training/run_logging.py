@@ -1,0 +1,24 @@
+"""Where a run's figures go: metrics.csv in the run folder, and W&B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+WandbMode = Literal["offline", "online", "disabled"]
+
+
+def build_loggers(out: Path, wandb_mode: WandbMode) -> list[Logger]:
+    """Build the loggers of a run folder.
+
+    Args:
+        out: run folder; gets ``metrics.csv`` and, unless W&B is disabled, ``wandb/``.
+        wandb_mode: ``offline`` writes files that ``wandb sync`` uploads later and needs neither account nor network.
+    """
+    # Empty name and version: the figures lie in the run folder itself, beside checkpoints/.
+    loggers: list[Logger] = [CSVLogger(out, name="", version="")]
+    if wandb_mode != "disabled":
+        loggers.append(WandbLogger(name=out.name, save_dir=out, project="wauve_dist", mode=wandb_mode))
+    return loggers
