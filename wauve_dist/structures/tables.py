@@ -141,6 +141,7 @@ def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise TableError(f"{path}: is not a readable CSV table ({error}). Save it as UTF-8 CSV.") from error
+        _refuse_nan_as_text(table, schema, path)
     return validated(table, schema, path)
 
 
@@ -214,6 +215,19 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if faults:
         raise TableError("\n".join(faults[:MAX_REPORTED_FAULTS]))
     return manifest.assign(path=resolved)
+
+
+def _refuse_nan_as_text(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> None:
+    """Conversion to a number would turn the word "nan" into an empty cell, which means something else."""
+    faults = [
+        f"{path} row {row + 2}, column {name!r}: {table[name][row]!r} is not a number. Correct it, or leave the cell "
+        "empty if the value is unknown."
+        for name, column in schema.columns.items()
+        if name in table and str(column.dtype).lower().startswith(("float", "int"))
+        for row in table.index[table[name].str.strip().str.lower().isin(["nan", "+nan", "-nan"])]
+    ]
+    if faults:
+        raise TableError("\n".join(faults[:MAX_REPORTED_FAULTS]))
 
 
 def _fault_lines(cases: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> list[str]:
