@@ -1,0 +1,59 @@
+"""Make or import a data set: videos, manifest.csv, annotations.json."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Parse the command line and hand over to the sub-command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_synthetic(commands)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "synthetic",
+        help="make freehand breast-ultrasound sweeps on the spot",
+        description="Make a data set of simulated freehand breast-ultrasound sweeps, one lesion per video.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.add_argument("--num-videos", type=int, default=140, help="half of them malignant")
+    parser.add_argument("--frame-size", type=int, default=256, help="side of the square frames, pixels")
+    parser.add_argument("--min-frames", type=int, default=32, help="fewest frames per video")
+    parser.add_argument("--max-frames", type=int, default=64, help="most frames per video")
+    parser.add_argument("--codec", choices=["mjpeg", "h264", "mpeg4"], default="mjpeg", help="inside the AVI files")
+    parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the videos for validation")
+    parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the videos for testing")
+    parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
+    parser.add_argument("--num-workers", type=int, default=1, help="processes; the result does not depend on it")
+    parser.set_defaults(run=_run_synthetic)
+
+
+def _run_synthetic(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.synthetic.dataset import SyntheticDataError, VideoSettings, generate
+
+    settings = VideoSettings(arguments.frame_size, arguments.min_frames, arguments.max_frames, arguments.codec)
+    try:
+        manifest = generate(
+            arguments.out,
+            arguments.num_videos,
+            arguments.seed,
+            settings,
+            val_fraction=arguments.val_fraction,
+            test_fraction=arguments.test_fraction,
+            num_workers=arguments.num_workers,
+        )
+    except (SyntheticDataError, FileExistsError) as error:
+        sys.exit(str(error))
+    print(manifest)
+
+
+if __name__ == "__main__":
+    main()

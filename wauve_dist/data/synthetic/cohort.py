@@ -1,0 +1,203 @@
+"""Who is in the data set: patients, their lesions and what a sonographic report would say about them.
+
+Distributions follow Table 1 of the WAUVE paper (Han et al. 2025): age, lesion size, BI-RADS, pathology. BI-RADS
+descriptors follow the ACR BI-RADS atlas (5th ed., ultrasound) and overlap between the classes: no single one decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Videos come in blocks of this size with as many malignant as benign lesions, drawn from (seed, block) alone: a
+# video does not change when the data set grows.
+BLOCK_SIZE = 4
+SECOND_VIDEO_PROBABILITY = 0.4  # per block: one of its patients brings two videos
+
+_COHORT_STREAM, _CASE_STREAM, _PATIENT_STREAM, _SPLIT_STREAM = 1, 2, 3, 4
+
+VENDOR_SHARES = {
+    "north": {"SynthA": 0.45, "SynthB": 0.25, "SynthC": 0.2, "SynthD": 0.1},
+    "south": {"SynthA": 0.2, "SynthB": 0.3, "SynthC": 0.2, "SynthD": 0.3},
+}
+SITE_SHARES = {"north": 0.7, "south": 0.3}
+PATHOLOGY_SHARES = {
+    0: {"fibroadenoma": 0.53, "intraductal papilloma": 0.06, "other benign": 0.41},
+    1: {"invasive ductal carcinoma": 0.82, "ductal carcinoma in situ": 0.09, "other malignant": 0.09},
+}
+# Suspicion scores below which a report says 2, 3, 4A, 4B, 4C; above the last it says 5.
+BIRADS_THRESHOLDS = {"2": -2.6, "3": -1.3, "4A": 0.0, "4B": 1.2, "4C": 2.8}
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """How a lesion looks.
+
+    Attributes:
+        size_mm: longest diameter.
+        height_to_width: above 1 the lesion is taller than wide ("non-parallel").
+        lobulation: standard deviation of the surface's radius, relative to the radius.
+        num_spicules: rays that leave the surface.
+        spicule_length: their height, relative to the radius.
+        margin_mm: width of the transition between lesion and tissue; large is "indistinct".
+        contrast_db: echo level relative to glandular tissue, negative.
+        heterogeneity_db: standard deviation of the echo level inside.
+        halo_db: echo level of the rim around the lesion, above the tissue's.
+        attenuation_db_per_mm: two-way, above (shadow) or below (enhancement) that of glandular tissue.
+        sector_half_angle: radians; malignant features live on this cap of the surface only.
+    """
+
+    size_mm: float
+    height_to_width: float
+    lobulation: float
+    num_spicules: int
+    spicule_length: float
+    margin_mm: float
+    contrast_db: float
+    heterogeneity_db: float
+    halo_db: float
+    attenuation_db_per_mm: float
+    sector_half_angle: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One video's patient and lesion; a function of (seed, video index) alone."""
+
+    seed: int
+    index: int
+    patient_index: int
+    label: int
+    site: str
+    vendor: str
+    age: int
+    birads: str
+    pathology: str
+    descriptors: Descriptors
+
+    @property
+    def video_id(self) -> str:
+        """Unique in the data set."""
+        return f"v{self.index:05d}"
+
+    @property
+    def patient_id(self) -> str:
+        """Named after the patient's first video."""
+        return f"p{self.patient_index:05d}"
+
+
+def draw_case(seed: int, index: int) -> Case:
+    """Draw the patient and the lesion of video ``index``."""
+    patient_index, label = _patient_and_label(seed, index)
+    patient = np.random.default_rng([seed, _PATIENT_STREAM, patient_index])
+    site = _choose(patient, SITE_SHARES)
+    vendor = _choose(patient, VENDOR_SHARES[site])
+    _, patient_label = _patient_and_label(seed, patient_index)
+    age = int(np.clip(patient.normal(53.0 if patient_label else 42.5, 12.0), 18, 88))
+
+    rng = np.random.default_rng([seed, _CASE_STREAM, index])
+    descriptors = _draw_descriptors(rng, label)
+    suspicion = suspicion_score(descriptors) + rng.normal(0.0, 0.6)
+    birads = next((name for name, top in BIRADS_THRESHOLDS.items() if suspicion < top), "5")
+    return Case(
+        seed=seed,
+        index=index,
+        patient_index=patient_index,
+        label=label,
+        site=site,
+        vendor=vendor,
+        age=age,
+        birads=birads,
+        pathology=_choose(rng, PATHOLOGY_SHARES[label]),
+        descriptors=descriptors,
+    )
+
+
+def assign_splits(cases: list[Case], val_fraction: float, test_fraction: float, seed: int) -> dict[str, str]:
+    """Deal patients to splits so that each label fills its quota of each split as evenly as whole patients allow.
+
+    Returns:
+        patient_id to "train", "val" or "test".
+    """
+    fractions = {"train": 1.0 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
+    labels_by_patient: dict[str, list[int]] = {}
+    for case in cases:
+        labels_by_patient.setdefault(case.patient_id, []).append(case.label)
+    order = np.random.default_rng([seed, _SPLIT_STREAM]).permutation(sorted(labels_by_patient))
+    # Patients with several videos first: they are the hard ones to place.
+    patients = sorted((str(patient) for patient in order), key=lambda patient: -len(labels_by_patient[patient]))
+    missing = {
+        (split, label): fraction * sum(case.label == label for case in cases)
+        for split, fraction in fractions.items()
+        for label in (0, 1)
+    }
+    splits = {}
+    for patient in patients:
+        labels = labels_by_patient[patient]
+        # The rarest split chooses first among equals, so that a tiny data set still has a test set.
+        split = max(fractions, key=lambda name: (sum(missing[name, label] for label in labels), -fractions[name]))
+        splits[patient] = split
+        for label in labels:
+            missing[split, label] -= 1.0
+    return splits
+
+
+def suspicion_score(descriptors: Descriptors) -> float:
+    """Sum up what a reader sees, in about the units of log-odds of malignancy; 0 is undecided."""
+    return (
+        float(
+            0.9 * (descriptors.height_to_width - 0.8) / 0.2
+            + 0.9 * (descriptors.lobulation - 0.11) / 0.05
+            + 0.25 * (min(descriptors.num_spicules, 10) - 5)
+            + 0.7 * np.log(descriptors.margin_mm / 0.42)
+            + 0.8 * (descriptors.attenuation_db_per_mm - 0.35) / 0.4
+            + 0.15 * (descriptors.halo_db - 3.5)
+        )
+        / 1.6
+    )
+
+
+def _patient_and_label(seed: int, index: int) -> tuple[int, int]:
+    block, slot = divmod(index, BLOCK_SIZE)
+    rng = np.random.default_rng([seed, _COHORT_STREAM, block])
+    labels = rng.permutation(np.arange(BLOCK_SIZE) % 2)
+    first, second = np.sort(rng.choice(BLOCK_SIZE, size=2, replace=False))
+    shares = rng.random() < SECOND_VIDEO_PROBABILITY
+    patient_slot = first if shares and slot == second else slot
+    return block * BLOCK_SIZE + int(patient_slot), int(labels[slot])
+
+
+def _draw_descriptors(rng: np.random.Generator, label: int) -> Descriptors:
+    if label:
+        spiculated = rng.random() < 0.75
+        return Descriptors(
+            size_mm=float(np.clip(rng.lognormal(np.log(18.0), 0.32), 8.0, 30.0)),
+            height_to_width=float(np.clip(rng.normal(0.95, 0.2), 0.55, 1.5)),
+            lobulation=float(np.clip(rng.normal(0.15, 0.045), 0.03, 0.26)),
+            num_spicules=int(rng.integers(7, 15)) if spiculated else 0,
+            spicule_length=float(rng.uniform(0.2, 0.5)),
+            margin_mm=float(np.clip(rng.lognormal(np.log(0.65), 0.5), 0.12, 2.0)),
+            contrast_db=float(np.clip(rng.normal(-15.0, 3.0), -24.0, -8.0)),
+            heterogeneity_db=float(rng.uniform(1.0, 4.5)),
+            halo_db=float(np.clip(rng.normal(5.5, 3.5), 0.0, 11.0)),
+            attenuation_db_per_mm=float(np.clip(rng.normal(0.65, 0.4), -0.3, 1.5)),
+            sector_half_angle=float(rng.uniform(0.9, 1.6)),
+        )
+    return Descriptors(
+        size_mm=float(np.clip(rng.lognormal(np.log(15.0), 0.35), 8.0, 30.0)),
+        height_to_width=float(np.clip(rng.normal(0.64, 0.13), 0.4, 1.15)),
+        lobulation=float(np.clip(rng.normal(0.06, 0.04), 0.0, 0.2)),
+        num_spicules=int(rng.integers(3, 8)) if rng.random() < 0.15 else 0,
+        spicule_length=float(rng.uniform(0.1, 0.3)),
+        margin_mm=float(np.clip(rng.lognormal(np.log(0.27), 0.5), 0.1, 1.5)),
+        contrast_db=float(np.clip(rng.normal(-12.5, 3.5), -26.0, -6.0)),
+        heterogeneity_db=float(rng.uniform(0.5, 3.0)),
+        halo_db=float(np.clip(rng.normal(0.5, 2.5), 0.0, 8.0)),
+        attenuation_db_per_mm=float(np.clip(rng.normal(0.0, 0.35), -0.6, 1.0)),
+        sector_half_angle=float(rng.uniform(0.9, 1.6)),
+    )
+
+
+def _choose(rng: np.random.Generator, shares: dict[str, float]) -> str:
+    return str(rng.choice(list(shares), p=list(shares.values())))
