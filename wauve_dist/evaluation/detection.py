@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Collection
-from typing import Any, TypedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from wauve_dist.evaluation.inputs import EvaluationError
+from wauve_dist.evaluation.bootstrap import Multiplicities, bootstrap, percentile_interval
+from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray
 from wauve_dist.structures.annotations import Annotations
+
+_RECALL_LEVELS = np.linspace(0, 1, 101)
 
 
 class AveragePrecision(TypedDict):
@@ -26,6 +30,26 @@ class AveragePrecision(TypedDict):
     ap75: float
     num_frames: int
     num_boxes: int
+
+
+@dataclass(frozen=True)
+class AveragePrecisionInterval:
+    """An AP between its bootstrap limits, 0..1."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    method: str
+    resamples: int
+    redrawn: int
+
+
+class _Boxes(NamedTuple):
+    """True and found boxes, each with the ``image_id`` 1..F of its frame; frames: video_id, frame, image_id."""
+
+    frames: pd.DataFrame
+    true: pd.DataFrame
+    found: pd.DataFrame
 
 
 def coco_average_precision(
@@ -42,6 +66,60 @@ def coco_average_precision(
     Raises:
         EvaluationError: a video without annotated frames, or no box in any of them.
     """
+    boxes = _boxes_of(annotations, detections, video_ids)
+    ap = ap50 = ap75 = 0.0
+    if len(boxes.found):  # pycocotools cannot index an empty result
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a line per step
+            evaluation = _coco_evaluation(boxes)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        ap, ap50, ap75 = (float(value) for value in evaluation.stats[:3])
+    return AveragePrecision(ap=ap, ap50=ap50, ap75=ap75, num_frames=len(boxes.frames), num_boxes=len(boxes.true))
+
+
+def ap50_interval(
+    annotations: Annotations,
+    detections: pd.DataFrame,
+    patients: Mapping[str, str],
+    *,
+    seed: int,
+    num_resamples: int = 999,
+    confidence: float = 0.95,
+) -> AveragePrecisionInterval:
+    """AP at IoU 0.50 with a bootstrap interval; patients are drawn, with all frames of all their videos.
+
+    Boxes are matched once, since a match depends on its own frame only. A resample weighs each box by how often its
+    patient was drawn.
+
+    Args:
+        annotations: the true boxes and the list of annotated frames.
+        detections: a DETECTIONS table.
+        patients: the patient of every video to count.
+        seed: of the resamples.
+        num_resamples: each passes over every detection; 999 settle the second digit of the limits.
+        confidence: of the interval.
+
+    Raises:
+        EvaluationError: as ``coco_average_precision``, or a single patient.
+    """
+    boxes = _boxes_of(annotations, detections, patients.keys())
+    _, unit_of_frame = np.unique(boxes.frames["video_id"].map(patients).to_numpy(str), return_inverse=True)
+    is_true, image_id = _matches_at_50(boxes)
+    unit = unit_of_frame[image_id - 1]
+    num_true = np.bincount(unit_of_frame[boxes.true["image_id"] - 1], minlength=int(unit_of_frame.max()) + 1)
+
+    def statistic(multiplicities: Multiplicities) -> FloatArray:
+        return np.array([_weighted_ap(is_true, weight[unit], int(weight @ num_true)) for weight in multiplicities])
+
+    value = _weighted_ap(is_true, np.ones(len(unit), dtype=np.int32), len(boxes.true))
+    distribution = bootstrap(statistic, np.arange(len(num_true)), num_resamples, seed)
+    low, high = (float(limit) for limit in percentile_interval(distribution.values, confidence))
+    words = "bootstrap of patients, percentile"
+    return AveragePrecisionInterval(value, low, high, words, num_resamples, distribution.num_redrawn)
+
+
+def _boxes_of(annotations: Annotations, detections: pd.DataFrame, video_ids: Collection[str]) -> _Boxes:
     frames = annotations.frames[annotations.frames["video_id"].isin(video_ids)]
     if missing := sorted(set(video_ids) - set(frames["video_id"])):
         raise EvaluationError(
@@ -49,22 +127,38 @@ def coco_average_precision(
             f"{', …' if len(missing) > 5 else ''}). Leave them out or add them to the annotations."
         )
     frames = frames.assign(image_id=np.arange(1, len(frames) + 1))[["video_id", "frame", "image_id"]]
-    true_boxes = annotations.boxes.merge(frames, on=["video_id", "frame"])
-    if true_boxes.empty:
+    true = annotations.boxes.merge(frames, on=["video_id", "frame"])
+    if true.empty:
         raise EvaluationError(
             f"no lesion is annotated in the {len(frames)} frames of these {len(set(video_ids))} videos: average "
             "precision is undefined without one."
         )
-    found = detections.merge(frames, on=["video_id", "frame"])
-    ap, ap50, ap75 = _coco_summary(frames["image_id"].tolist(), _boxes(true_boxes), _boxes(found, found["score"]))
-    return AveragePrecision(ap=ap, ap50=ap50, ap75=ap75, num_frames=len(frames), num_boxes=len(true_boxes))
+    return _Boxes(frames, true, detections.merge(frames, on=["video_id", "frame"]))
 
 
-def _boxes(table: pd.DataFrame, scores: pd.Series | None = None) -> list[dict[str, Any]]:
-    """COCO records (x, y, width, height) of boxes_xyxy."""
+def _coco_evaluation(boxes: _Boxes) -> Any:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    indices = []
+    for table in (boxes.true, boxes.found):
+        index = COCO()
+        index.dataset = {
+            "images": [{"id": int(image_id)} for image_id in boxes.frames["image_id"]],
+            "categories": [{"id": 1, "name": "lesion"}],
+            "annotations": _coco_records(table),
+        }
+        index.createIndex()
+        indices.append(index)
+    return COCOeval(*indices, "bbox")
+
+
+def _coco_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """COCO's ``x, y, width, height`` of boxes_xyxy."""
     corners = table[["x1", "y1", "x2", "y2"]].to_numpy(np.float64)
     sides = corners[:, 2:] - corners[:, :2]
-    records: list[dict[str, Any]] = [
+    scores = table["score"] if "score" in table else np.ones(len(table))
+    return [
         {
             "id": number,
             "image_id": int(image_id),
@@ -72,37 +166,38 @@ def _boxes(table: pd.DataFrame, scores: pd.Series | None = None) -> list[dict[st
             "bbox": [*corner.tolist(), *side.tolist()],
             "area": float(side.prod()),
             "iscrowd": 0,
+            "score": float(score),
         }
-        for number, (image_id, corner, side) in enumerate(
-            zip(table["image_id"], corners[:, :2], sides, strict=True), start=1
+        for number, (image_id, corner, side, score) in enumerate(
+            zip(table["image_id"], corners[:, :2], sides, scores, strict=True), start=1
         )
     ]
-    if scores is not None:
-        for record, score in zip(records, scores, strict=True):
-            record["score"] = float(score)
-    return records
 
 
-def _coco_summary(
-    image_ids: list[int], true_boxes: list[dict[str, Any]], found_boxes: list[dict[str, Any]]
-) -> tuple[float, float, float]:
-    if not found_boxes:  # pycocotools cannot index an empty result
-        return 0.0, 0.0, 0.0
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a progress line per step
-        truth, found = COCO(), COCO()
-        for index, records in ((truth, true_boxes), (found, found_boxes)):
-            index.dataset = {
-                "images": [{"id": image_id} for image_id in image_ids],
-                "categories": [{"id": 1, "name": "lesion"}],
-                "annotations": records,
-            }
-            index.createIndex()
-        evaluation = COCOeval(truth, found, "bbox")
+def _matches_at_50(boxes: _Boxes) -> tuple[BoolArray, IntArray]:
+    """For each found box, best score first: whether it matches a lesion at IoU 0.50, and its image_id."""
+    if boxes.found.empty:
+        return np.empty(0, dtype=bool), np.empty(0, dtype=np.intp)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = _coco_evaluation(boxes)
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    ap, ap50, ap75 = (float(value) for value in evaluation.stats[:3])
-    return ap, ap50, ap75
+    images = [image for image in evaluation.evalImgs if image is not None]
+    scores = np.concatenate([image["dtScores"] for image in images])
+    is_true = np.concatenate([image["dtMatches"][0] > 0 for image in images])
+    image_id = np.repeat([image["image_id"] for image in images], [len(image["dtScores"]) for image in images])
+    order = np.argsort(-scores, kind="stable")
+    return is_true[order], image_id[order].astype(np.intp)
+
+
+def _weighted_ap(is_true: BoolArray, weight: Multiplicities, num_true: int) -> float:
+    """COCO's AP, the mean over 101 recall levels of the best precision from there on, of weighted boxes."""
+    if num_true == 0:
+        return float("nan")
+    true = np.cumsum(weight * is_true)
+    found = np.cumsum(weight)
+    precision = np.divide(true, found, out=np.zeros(len(true)), where=found > 0)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(true / num_true, _RECALL_LEVELS, side="left")
+    return float(np.append(best_from_here, 0.0)[first].mean())

@@ -1,0 +1,150 @@
+"""How well models tell malignant from benign videos, and whether one does so better than another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from wauve_dist.evaluation.auc import AUCEstimate, bootstrap_auc
+from wauve_dist.evaluation.calibration import Calibration, brier_score, calibration
+from wauve_dist.evaluation.comparisons import generalized_score, mcnemar_exact, n_minus_1_chi_square
+from wauve_dist.evaluation.curves import RocBand, RocCurve, average_precision, roc_band, roc_curve
+from wauve_dist.evaluation.delong import delong_auc, delong_paired_test
+from wauve_dist.evaluation.inputs import BoolArray, FloatArray
+from wauve_dist.evaluation.operating_point import OperatingPoint, Threshold, evaluate_operating_point
+from wauve_dist.evaluation.scored_videos import ScoredVideos
+
+
+@dataclass(frozen=True)
+class ModelAccuracy:
+    """Every figure of one model.
+
+    Attributes:
+        auc: with its bootstrap interval by patient.
+        auc_delong: the same AUC with DeLong's interval; None where a class has a single patient.
+        operating_point: the figures at the threshold.
+        average_precision: area under the precision-recall curve.
+        brier: mean squared distance of score and label.
+        calibration: over the videos in which a lesion was found; None where these are of one class.
+        roc: the empirical curve.
+        band: its pointwise bootstrap band.
+        num_no_lesion: videos in which no lesion was found, scored 0.
+        num_malignant_no_lesion: how many of them are malignant.
+    """
+
+    auc: AUCEstimate
+    auc_delong: AUCEstimate | None
+    operating_point: OperatingPoint
+    average_precision: float
+    brier: float
+    calibration: Calibration | None
+    roc: RocCurve
+    band: RocBand
+    num_no_lesion: int
+    num_malignant_no_lesion: int
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """One figure of two models on the same videos.
+
+    Attributes:
+        a: the first model.
+        b: the second model.
+        metric: what is compared.
+        difference: of ``a`` minus that of ``b``; NaN where one is undefined.
+        p: two-sided; NaN where the test is undefined.
+        method: the test, in words.
+        discordant: for McNemar, videos that only ``a`` and that only ``b`` calls rightly.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    p: float
+    method: str
+    discordant: tuple[int, int] | None = None
+
+
+def evaluate_model(
+    scored: ScoredVideos,
+    model: str,
+    threshold_of: Callable[[BoolArray, FloatArray], Threshold],
+    *,
+    seed: int,
+    num_resamples: int,
+) -> ModelAccuracy:
+    """Compute every figure of one model.
+
+    Args:
+        scored: the videos.
+        model: one of ``scored.scores``.
+        threshold_of: labels and scores to the threshold.
+        seed: of all resamples.
+        num_resamples: of each bootstrap.
+    """
+    positive, scores, patients = scored.positive, scored.scores[model], scored.patients
+    found = ~scored.no_lesion[model]
+    return ModelAccuracy(
+        auc=bootstrap_auc(positive, scores, patients, seed=seed, num_resamples=num_resamples),
+        auc_delong=delong_auc(positive, scores, patients) if _has_two_patients_per_class(scored) else None,
+        operating_point=evaluate_operating_point(
+            positive, scores, threshold_of(positive, scores), patients, seed=seed, num_resamples=num_resamples
+        ),
+        average_precision=average_precision(positive, scores),
+        brier=brier_score(positive, scores),
+        calibration=calibration(positive[found], scores[found]) if 0 < positive[found].sum() < found.sum() else None,
+        roc=roc_curve(positive, scores),
+        band=roc_band(positive, scores, patients, seed=seed, num_resamples=num_resamples),
+        num_no_lesion=int((~found).sum()),
+        num_malignant_no_lesion=int((positive & ~found).sum()),
+    )
+
+
+def compare_models(scored: ScoredVideos, results: dict[str, ModelAccuracy]) -> list[ModelComparison]:
+    """Compare every pair of models: paired DeLong, exact McNemar, N-1 chi-square and generalised score.
+
+    The N-1 chi-square test of predictive values is the paper's; it takes the calls of two models on the same videos
+    for independent. The generalised score test does not.
+    """
+    return [row for a, b in combinations(results, 2) for row in _compare(scored, a, b, results)]
+
+
+def _compare(scored: ScoredVideos, a: str, b: str, results: dict[str, ModelAccuracy]) -> list[ModelComparison]:
+    positive = scored.positive
+    first, second = results[a].operating_point, results[b].operating_point
+    rows = []
+    if _has_two_patients_per_class(scored):
+        test = delong_paired_test(positive, scored.scores[a], scored.scores[b], scored.patients)
+        rows.append(ModelComparison(a, b, "auc", test.difference, test.p, test.method))
+    called = {name: scored.scores[name] >= point.threshold.value for name, point in ((a, first), (b, second))}
+    for metric, counted in (
+        ("sensitivity", positive),
+        ("specificity", ~positive),
+        ("accuracy", np.ones_like(positive)),
+    ):
+        right_a, right_b = called[a] == positive, called[b] == positive
+        only_a, only_b = int((counted & right_a & ~right_b).sum()), int((counted & right_b & ~right_a).sum())
+        difference = getattr(first, metric).value - getattr(second, metric).value
+        p = mcnemar_exact(only_a, only_b)
+        rows.append(ModelComparison(a, b, metric, difference, p, "McNemar exact", (only_a, only_b)))
+    for metric, call in (("ppv", True), ("npv", False)):
+        one, two = getattr(first, metric), getattr(second, metric)
+        difference = one.value - two.value
+        p = n_minus_1_chi_square(one.k, one.n, two.k, two.n)
+        rows.append(ModelComparison(a, b, metric, difference, p, "N-1 chi-square"))
+        chosen = np.concatenate([called[a] == call, called[b] == call])
+        outcome = np.concatenate([positive, positive])[chosen] == call
+        is_second = np.repeat([False, True], len(positive))[chosen]
+        clusters = np.concatenate([scored.patients, scored.patients])[chosen]
+        p = generalized_score(outcome, is_second, clusters)
+        rows.append(ModelComparison(a, b, metric, difference, p, "generalised score, clustered by patient"))
+    return rows
+
+
+def _has_two_patients_per_class(scored: ScoredVideos) -> bool:
+    return all(len(np.unique(scored.patients[of])) > 1 for of in (scored.positive, ~scored.positive))
