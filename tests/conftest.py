@@ -1,0 +1,40 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Two threads that wait actively on a busy machine make a step several times slower; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """Run a script of launch/ as a user does; return the finished process."""
+
+    def run(script, *arguments, timeout=240):
+        argv = [sys.executable, str(REPOSITORY / "launch" / script), *map(str, arguments)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, cwd=REPOSITORY, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Folder of public ultrasound, from WAUVE_REAL_DATA."""
+    folder = os.environ.get("WAUVE_REAL_DATA")
+    if not folder:
+        pytest.skip("WAUVE_REAL_DATA is not set: it names the folder with cine/ and busi/")
+    return Path(folder)

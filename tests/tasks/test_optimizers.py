@@ -1,0 +1,25 @@
+import pytest
+from torch import nn
+
+from wauve_dist.tasks.optimizers import build_optimizer, lr_factor
+
+
+def test_biases_and_norms_are_not_decayed_and_frozen_weights_left_out():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 1))
+    model[3].weight.requires_grad = False
+    decayed, plain = build_optimizer(model, "sgd", lr=0.1, weight_decay=0.5).param_groups
+    assert [p.shape for p in decayed["params"]] == [(4, 1, 3, 3)]
+    assert decayed["weight_decay"] == 0.5
+    assert [p.shape for p in plain["params"]] == [(4,), (4,), (4,), (1,)]
+    assert plain["weight_decay"] == 0
+
+
+def test_cosine_rises_linearly_then_falls_to_zero():
+    factor = lr_factor("cosine", num_steps=110, warmup_fraction=10 / 110, milestones=())
+    assert [factor(0), factor(5), factor(10)] == pytest.approx([0.01, 0.505, 1.0])
+    assert [factor(60), factor(110)] == pytest.approx([0.5, 0.0])  # half way and end of the 100 steps after warm-up
+
+
+def test_steps_divide_by_ten_at_each_milestone():
+    factor = lr_factor("step", num_steps=100, warmup_fraction=0.0, milestones=[0.6, 0.8])
+    assert [factor(59), factor(60), factor(80)] == pytest.approx([1.0, 0.1, 0.01])
