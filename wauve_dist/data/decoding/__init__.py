@@ -1,0 +1,6 @@
+"""Videos as grey frames: frame k is the k-th decoded frame, whatever the time stamps say."""
+
+from wauve_dist.data.decoding.pyav import check_video, decode_frames
+from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo
+
+__all__ = ["GreyFrame", "VideoError", "VideoInfo", "check_video", "decode_frames"]

@@ -1,0 +1,87 @@
+"""Is a container file whole? Read from its own chunk sizes, because demuxers pass over a missing end.
+
+A truncated AVI still opens, and all its frames may decode where only the end of one is lost. Its RIFF header and
+its ``movi`` list say how long they are, so a file that ends earlier was cut. The same holds for the Segment
+of Matroska and WebM, which declare no frame count. MP4 needs no check here: FFmpeg refuses one without its index.
+
+Formats: Microsoft, "AVI RIFF File Reference"; RFC 8794 (EBML) and RFC 9559 (Matroska).
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+_EBML_HEADER, _MATROSKA_SEGMENT = 0x1A45DFA3, 0x18538067
+
+# Some recorders write the file's size where the size after the 8-byte chunk header belongs.
+_RIFF_SLACK_BYTES = 8
+
+# What a recorder leaves in a size field when it streams or is killed: the length is unknown, not wrong.
+_RIFF_UNKNOWN = (0, 0xFFFFFFFF)
+
+
+def num_missing_bytes(path: Path) -> int:
+    """Bytes between the end of the file and the end that its container declares.
+
+    Returns:
+        0 for a whole file, one whose length is not declared, and a format without a check.
+    """
+    file_size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(4)
+        stream.seek(0)
+        if start == b"RIFF":
+            declared_end = _riff_end(stream, file_size)
+        elif start == _EBML_HEADER.to_bytes(4, "big"):
+            declared_end = _matroska_end(stream)
+        else:
+            return 0
+    return max(0, declared_end - file_size)
+
+
+def _riff_end(stream: BinaryIO, file_size: int) -> int:
+    """Furthest end that the RIFF chunks (AVI, then AVIX beyond 1 GB) and their ``movi`` lists declare."""
+    furthest = position = 0
+    while position < file_size:
+        stream.seek(position)
+        header = stream.read(12)
+        if len(header) < 12:
+            return position + 12
+        name, size = struct.unpack("<4sI", header[:8])
+        if name != b"RIFF" or size in _RIFF_UNKNOWN:
+            break  # stray bytes behind the last RIFF chunk harm nobody
+        end = position + 8 + size
+        furthest = max(furthest, end - _RIFF_SLACK_BYTES, _movi_end(stream, position + 12, min(end, file_size)))
+        position = end + end % 2
+    return furthest
+
+
+def _movi_end(stream: BinaryIO, position: int, end: int) -> int:
+    while position + 12 <= end:
+        stream.seek(position)
+        name, size, kind = struct.unpack("<4sI4s", stream.read(12))
+        if (name, kind) == (b"LIST", b"movi"):
+            return 0 if size in _RIFF_UNKNOWN else position + 8 + size
+        position += 8 + size + size % 2
+    return 0
+
+
+def _matroska_end(stream: BinaryIO) -> int:
+    """End of the Segment, which holds everything behind the short EBML header."""
+    for expected in (_EBML_HEADER, _MATROSKA_SEGMENT):
+        identifier = int.from_bytes(stream.read(4), "big")
+        first = stream.read(1)
+        if identifier != expected or not first or first[0] == 0:
+            return 0
+        # The number of leading zero bits says how many bytes follow; all data bits set means unknown.
+        num_following = 8 - first[0].bit_length()
+        num_bits = 7 * (num_following + 1)
+        raw = int.from_bytes(first + stream.read(num_following), "big")
+        size = raw & ((1 << num_bits) - 1)
+        if size == (1 << num_bits) - 1:
+            return 0
+        end = stream.tell() + size
+        stream.seek(end)
+    return end
