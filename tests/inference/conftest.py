@@ -1,0 +1,12 @@
+import pytest
+from spots import BrightnessClassifier, SpotDetector
+
+
+@pytest.fixture
+def detector():
+    return SpotDetector()
+
+
+@pytest.fixture
+def classifier():
+    return BrightnessClassifier()

@@ -1,0 +1,58 @@
+"""Frames as pictures: the colours, letters and boxes that thumbnails and overlays share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+BoxXyxy = tuple[float, float, float, float]
+
+GREEN = (64, 224, 112)
+RED = (255, 107, 94)
+BLUE = (102, 170, 255)
+WHITE = (240, 242, 245)
+GREY = (150, 157, 168)
+LINE = (52, 56, 64)
+INK = (18, 20, 24)
+
+
+def scaled(frame: NDArray[np.uint8], width: int, height: int) -> Image.Image:
+    """Turn a grey frame, uint8 [H, W], into a colour picture of that size."""
+    return Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS).convert("RGB")
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font that Pillow brings along, the same on every machine; it knows basic Latin only."""
+    loaded = ImageFont.load_default(size=size)
+    assert isinstance(loaded, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return loaded
+
+
+def score_colour(score: float, call_threshold: float) -> Colour:
+    """Red for a malignant call, blue for a benign one."""
+    return RED if score >= call_threshold else BLUE
+
+
+def draw_box(picture: Image.Image, box_xyxy: BoxXyxy, colour: Colour, width: int) -> None:
+    """Draw a box, pixels of the picture, with a dark rim that keeps it visible on bright tissue."""
+    draw = ImageDraw.Draw(picture)
+    x1, y1, x2, y2 = (round(side) for side in box_xyxy)
+    draw.rectangle((x1 - 1, y1 - 1, x2, y2), outline=INK, width=width + 2)
+    draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=width)
+
+
+def draw_label(picture: Image.Image, box_xyxy: BoxXyxy, text: str, colour: Colour) -> None:
+    """Write on a dark plate above the box, or below where there is no room, always inside the picture."""
+    draw = ImageDraw.Draw(picture)
+    _, _, width, height = (round(side) for side in draw.textbbox((0, 0), text, font=font(17), anchor="lt"))
+    width, height = width + 12, height + 10
+    x1, y1, _, y2 = (round(side) for side in box_xyxy)
+    left = max(0, min(x1 - 1, picture.width - width))
+    top = y1 - height - 3 if y1 - height - 3 >= 0 else min(y2 + 3, picture.height - height)
+    draw.rectangle((left, top, left + width - 1, top + height - 1), fill=INK)
+    draw.text((left + 6, top + height // 2), text, font=font(17), fill=colour, anchor="lm")

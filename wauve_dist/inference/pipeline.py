@@ -1,0 +1,150 @@
+"""One video through the models, streaming: frames to boxes to tracks, then tracks to clips to clip scores.
+
+Shapes: N batch, H and W a frame's height and width, S side of a crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wauve_dist.data.crops import track_crops
+from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.structures.boxes import Detections
+from wauve_dist.structures.clips import CLIP_LENGTH, clip_starts
+from wauve_dist.tracking.linker import Linker, LinkerSettings
+from wauve_dist.tracking.tracks import Track, track_rows
+
+T = TypeVar("T")
+
+
+class Detector(Protocol):
+    """Finds lesions in single frames (``tasks.detection.DetectionTask``)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it wants its frames."""
+
+    def detect(self, frames: Tensor, /) -> list[Detections]:
+        """Take grey frames, uint8 [N, H, W]; return boxes in their pixels, at most one a lesion, of any score."""
+
+
+class Classifier(Protocol):
+    """Scores clips (``tasks.classification.ClassificationTask``)."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it wants its clips."""
+
+    @property
+    def hparams(self) -> Any:
+        """``crop_size``, pixels, and ``roi_context``, side of the crop over the box's longer side."""
+
+    def score_clips(self, clips: Tensor, /) -> Tensor:
+        """Take uint8 [N, 8, S, S]; return float32 [N], 0 benign to 1 malignant."""
+
+
+class FoundLesions(NamedTuple):
+    """What the first pass over a video finds.
+
+    Attributes:
+        detections: rows of ``detections.parquet`` without their video_id: every box of the detector.
+        tracks: rows of ``tracks.parquet`` without their video_id.
+    """
+
+    detections: pd.DataFrame
+    tracks: pd.DataFrame
+
+
+def find_lesions(
+    frames: Iterable[GreyFrame], detector: Detector, batch_size: int, linker_settings: LinkerSettings
+) -> FoundLesions:
+    """Detect frame by frame and link the boxes to tracks; holds one batch of frames at a time.
+
+    Args:
+        frames: grey uint8 [H, W], all frames of one video in order.
+        detector: finds the boxes.
+        batch_size: frames a call of the detector.
+        linker_settings: when boxes belong together.
+    """
+    linker = Linker(linker_settings)
+    tracks: list[Track] = []
+    boxes_xyxy: list[NDArray[np.float32]] = [np.empty((0, 4), np.float32)]
+    scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+    counts: list[int] = []
+    for batch in _batches(frames, batch_size):
+        for found in detector.detect(torch.from_numpy(np.stack(batch)).to(detector.device)):
+            tracks += linker.update(len(counts), found)
+            boxes_xyxy.append(found.boxes_xyxy)
+            scores.append(found.scores)
+            counts.append(len(found.scores))
+    detections = pd.DataFrame(
+        {
+            "frame": np.repeat(np.arange(len(counts)), counts),
+            **dict(zip(("x1", "y1", "x2", "y2"), np.concatenate(boxes_xyxy).T, strict=True)),
+            "score": np.concatenate(scores),
+        }
+    )
+    return FoundLesions(detections, track_rows(tracks + linker.finish()))
+
+
+def score_tracks(
+    frames: Iterable[GreyFrame], tracks: pd.DataFrame, classifier: Classifier, batch_size: int
+) -> pd.DataFrame:
+    """Cut the tracks into clips of 8 adjacent frames and score each; holds the clips of one batch at a time.
+
+    Args:
+        frames: grey uint8 [H, W], all frames of one video in order.
+        tracks: of that video, as ``find_lesions`` gives them.
+        classifier: scores the clips.
+        batch_size: clips a call of the classifier.
+
+    Returns:
+        Rows of ``clips.parquet`` without their video_id, ordered by track and clip.
+    """
+    rows: list[tuple[int, int, int]] = []
+    scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+    for batch in _batches(_clips(frames, tracks, classifier), batch_size):
+        crops = torch.from_numpy(np.stack([clip.crops for clip in batch])).to(classifier.device)
+        scores.append(classifier.score_clips(crops).float().cpu().numpy())
+        rows += [(clip.track_id, clip.clip_index, clip.start_frame) for clip in batch]
+    table = pd.DataFrame(np.array(rows, np.int64).reshape(-1, 3), columns=["track_id", "clip_index", "start_frame"])
+    table["score"] = np.concatenate(scores).astype(np.float64)
+    return table.sort_values(["track_id", "clip_index"], ignore_index=True)
+
+
+class _Clip(NamedTuple):
+    track_id: int
+    clip_index: int
+    start_frame: int
+    crops: NDArray[np.uint8]  # [8, S, S]
+
+
+def _clips(frames: Iterable[GreyFrame], tracks: pd.DataFrame, classifier: Classifier) -> Iterator[_Clip]:
+    """Yield each clip when its last frame has gone by."""
+    spans = tracks.groupby("track_id")["frame"].agg(["min", "size"])
+    starts = {int(track): clip_starts(int(first), int(length)) for track, first, length in spans.itertuples()}
+    gathered: dict[int, list[NDArray[np.uint8]]] = {track: [] for track in starts}
+    size, context = classifier.hparams.crop_size, classifier.hparams.roi_context
+    for track, frame, crop in track_crops(iter(frames), tracks, size, context):
+        crops = gathered[track]
+        if not crops and frame not in starts[track]:
+            continue  # the remainder at the track's end
+        crops.append(crop)
+        if len(crops) == CLIP_LENGTH:
+            start = frame - CLIP_LENGTH + 1
+            yield _Clip(track, starts[track].index(start), start, np.stack(crops))
+            crops.clear()
+
+
+def _batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, batch_size)):
+        yield batch

@@ -1,0 +1,105 @@
+"""The panel below an overlay: clip probabilities and their running mean over time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance
+
+from wauve_dist.inference.drawing import GREY, INK, LINE, WHITE, font, score_colour
+from wauve_dist.structures.clips import CLIP_LENGTH
+
+PANEL_HEIGHT = 168
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 20, 40, 28
+_SUPERSAMPLING = 3  # Pillow draws lines without smoothing
+_MAX_TICKS = 8
+_TICK_STEPS_S = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+
+
+class ScorePanel:
+    """Drawn once; each frame then shows the past bright, the future dim, and a cursor between them.
+
+    Args:
+        width: pixels.
+        num_frames: of the video.
+        fps: frames per second.
+        clips: rows of ``clips.parquet`` of the video.
+        call_threshold: scores from here on are called malignant, 0..1.
+    """
+
+    def __init__(self, width: int, num_frames: int, fps: float, clips: pd.DataFrame, call_threshold: float) -> None:
+        self._width = width
+        self._num_frames = num_frames
+        self._fps = fps
+        self._threshold = call_threshold
+        self._mean, self._num_ended = running_mean(clips, num_frames)
+        self._past = self._drawn(clips)
+        self._future = ImageEnhance.Brightness(self._past).enhance(0.4)
+
+    def at(self, frame: int) -> Image.Image:
+        """Return the panel at that frame, RGB [PANEL_HEIGHT, width]."""
+        now = round(self._x(frame + 1))
+        panel = self._future.copy()
+        panel.paste(self._past.crop((0, 0, now, PANEL_HEIGHT)))
+        draw = ImageDraw.Draw(panel)
+        draw.line((now, _TOP - 4, now, PANEL_HEIGHT - _BOTTOM), fill=WHITE)
+        if num_ended := self._num_ended[frame]:
+            mean = self._mean[frame]
+            call = "malignant" if mean >= self._threshold else "benign"
+            text = f"{call}: mean of {num_ended} {'clip' if num_ended == 1 else 'clips'} = {mean:.2f}"
+            draw.text((_LEFT, 18), text, font=font(16), fill=score_colour(mean, self._threshold), anchor="lm")
+        else:
+            draw.text((_LEFT, 18), "no clip yet", font=font(16), fill=GREY, anchor="lm")
+        clock = f"{(frame + 1) / self._fps:.1f} of {self._num_frames / self._fps:.1f} s"
+        draw.text((self._width - _RIGHT, 18), clock, font=font(14), fill=GREY, anchor="rm")
+        return panel
+
+    def _drawn(self, clips: pd.DataFrame) -> Image.Image:
+        k = _SUPERSAMPLING
+        large = Image.new("RGB", (self._width * k, PANEL_HEIGHT * k), INK)
+        draw = ImageDraw.Draw(large)
+        left, right = self._x(0) * k, self._x(self._num_frames) * k
+        for value in (0.0, 0.5, 1.0):
+            draw.line((left, self._y(value) * k, right, self._y(value) * k), fill=LINE, width=k)
+            draw.text((left - 8 * k, self._y(value) * k), f"{value:g}", font=font(12 * k), fill=GREY, anchor="rm")
+        for tick_s in self._ticks_s():
+            x = self._x(tick_s * self._fps) * k
+            draw.line((x, self._y(0) * k, x, (self._y(0) + 4) * k), fill=GREY, width=k)
+            draw.text((x, (self._y(0) + 7) * k), f"{tick_s:g} s", font=font(12 * k), fill=GREY, anchor="mt")
+        dash = 6 * k
+        for x in np.arange(left, right, 2 * dash):
+            y = self._y(self._threshold) * k
+            draw.line((x, y, min(x + dash, right), y), fill=GREY, width=k)
+        for clip in clips.itertuples():
+            x1, x2 = self._x(clip.start_frame) * k, self._x(clip.start_frame + CLIP_LENGTH) * k
+            y = self._y(clip.score) * k
+            draw.line((x1, y, x2 - k, y), fill=score_colour(clip.score, self._threshold), width=4 * k)
+        known = np.flatnonzero(self._num_ended)
+        curve = [(self._x(frame + 1) * k, self._y(self._mean[frame]) * k) for frame in known]
+        if len(curve) > 1:
+            draw.line(curve, fill=WHITE, width=2 * k, joint="curve")
+        return large.resize((self._width, PANEL_HEIGHT), Image.Resampling.BOX)
+
+    def _ticks_s(self) -> NDArray[np.float64]:
+        duration_s = self._num_frames / self._fps
+        step_s = next((step for step in _TICK_STEPS_S if duration_s / step <= _MAX_TICKS), _TICK_STEPS_S[-1])
+        return np.arange(0, duration_s + 1e-9, step_s)
+
+    def _x(self, frame: float) -> float:
+        return _LEFT + frame / self._num_frames * (self._width - _LEFT - _RIGHT)
+
+    def _y(self, score: float) -> float:
+        return PANEL_HEIGHT - _BOTTOM - score * (PANEL_HEIGHT - _TOP - _BOTTOM)
+
+
+def running_mean(clips: pd.DataFrame, num_frames: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Average the clips that have ended by each frame.
+
+    Returns:
+        Means, float64 [num_frames], NaN before the first clip has ended; numbers of clips, int64 [num_frames].
+    """
+    last_frames = clips["start_frame"].to_numpy() + CLIP_LENGTH - 1
+    totals = np.bincount(last_frames, weights=clips["score"], minlength=num_frames).cumsum()
+    counts = np.bincount(last_frames, minlength=num_frames).cumsum()
+    return np.divide(totals, counts, out=np.full(num_frames, np.nan), where=counts > 0), counts
