@@ -37,7 +37,8 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _run_synthetic(arguments: argparse.Namespace) -> None:
-    from wauve_dist.data.synthetic.dataset import SyntheticDataError, VideoSettings, generate
+    from wauve_dist.data.synthetic.dataset import SyntheticDataError, generate
+    from wauve_dist.data.synthetic.rendering import VideoSettings
 
     settings = VideoSettings(arguments.frame_size, arguments.min_frames, arguments.max_frames, arguments.codec)
     try:

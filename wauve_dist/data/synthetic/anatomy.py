@@ -30,8 +30,9 @@ CHEST_DB = -14.0
 
 # Length of texture along the skin, and across each layer; together with the field's own correlation length.
 _TEXTURE_VOXELS = 3.0
-_LATERAL_MM = 7.0
-_ACROSS_MM = {"skin": 1.2, "fat": 4.0, "gland": 2.6, "muscle": 0.95, "chest": 2.5}
+_CONTACT_DB = 3.0
+_LATERAL_MM = 3.6
+_ACROSS_MM = {"skin": 0.6, "fat": 2.0, "gland": 1.0, "muscle": 0.4, "chest": 1.5}
 
 # Scatterers per millimetre of tissue depth and along the skin; across the image plane see ``Anatomy.scatterers``.
 _SCATTERER_VOXELS_PER_MM = 7.0
@@ -113,12 +114,11 @@ class Anatomy:
         in_gland = _step(z - fat, 0.4)
         in_muscle = _step(z - muscle, 0.3)
         in_chest = _step(z - chest, 0.3)
-        septa = _ridge(fine, 0.14)
         adipose = _step(coarse - self._fat_in_gland, 0.5)
 
         fat_db = FAT_DB + 1.5 * coarse
-        gland_db = 3.0 * fine + 2.0 * coarse + adipose * (FAT_DB - 2.0 * coarse)
-        muscle_db = MUSCLE_DB + 2.0 * coarse + 7.0 * _ridge(fine, 0.3)
+        gland_db = 3.5 * fine + 2.0 * coarse + adipose * (FAT_DB - 2.0 * coarse)
+        muscle_db = MUSCLE_DB + 2.5 * coarse + 9.0 * _ridge(fine, 0.35)
         echo_db = np.float32(SKIN_DB) + in_fat * (fat_db - SKIN_DB)
         echo_db += in_gland * (gland_db - fat_db)
         echo_db += in_muscle * (muscle_db - gland_db)
@@ -128,13 +128,21 @@ class Anatomy:
         attenuation += in_gland * np.float32(GLAND_DB_PER_MM - FAT_DB_PER_MM)
         attenuation += in_muscle * np.float32(MUSCLE_DB_PER_MM - GLAND_DB_PER_MM)
         attenuation += in_chest * np.float32(BONE_DB_PER_MM - MUSCLE_DB_PER_MM)
+        # Uneven contact and refraction in the skin leave some beams weaker all the way down.
+        attenuation += (1 - in_fat) * np.clip(fine[:1] * _CONTACT_DB, 0, None) / skin
 
-        # Interfaces reflect best where they face the beam; ``coarse`` lets that come and go along them.
-        facing = np.clip(0.7 + 0.5 * coarse, 0.1, 1.6)
-        specular = 2.2 * facing * in_fat * (1 - in_gland) * septa
-        specular += 1.2 * facing * in_gland * (1 - in_muscle) * _ridge(coarse, 0.1) * (0.3 + 0.7 * adipose)
-        specular += 2.5 * _line(z, 0.25) + 2.0 * _line(z - skin, 0.18)
-        specular += facing * (1.2 * _line(z - fat, 0.25) + 2.6 * _line(z - muscle, 0.3) + 4.0 * _line(z - chest, 0.4))
+        # Sheets of connective tissue lie where ``fine`` changes sign, and reflect best where they face the beam: where
+        # it does so along the beam. Along the layers' boundaries ``coarse`` lets the reflection come and go.
+        slope = np.abs(np.diff(fine, axis=0, prepend=fine[:1])) * np.float32(1.0 / (z[1, 0] - z[0, 0]))
+        sheets = np.clip(slope * 1.2, 0, 1) ** 2 * _ridge(fine, 0.12)
+        facing = np.clip(0.5 + 0.6 * coarse, 0.0, 1.5)
+        specular = sheets * (
+            0.9 * in_fat * (1 - in_gland)
+            + in_gland * (1 - in_muscle) * (0.25 + 0.5 * facing)
+            + in_muscle * (1 - in_chest) * 1.0 * facing
+        )
+        specular += 2.0 * _line(z, 0.2) + 1.2 * _line(z - skin, 0.15)
+        specular += facing * (0.8 * _line(z - fat, 0.2) + 1.4 * _line(z - muscle, 0.2) + 2.2 * _line(z - chest, 0.3))
         return Tissue(echo_db, attenuation, specular)
 
     def _boundaries(self, x: Float32Array, y: Float32Array, z: Float32Array) -> tuple[Float32Array, ...]:
@@ -147,7 +155,7 @@ class Anatomy:
             (self.skin_mm, self.skin_mm + self.fat_mm, self.muscle_z_mm, self.chest_z_mm), start=1
         ):
             row = int(np.argmin(np.abs(z[:, z.shape[1] // 2] - mean_depth)))
-            points = np.stack([x[row] / 12.0, y[row] / 12.0, np.full_like(x[row], 16.0 * number)])
+            points = np.stack([x[row] / 7.0, y[row] / 7.0, np.full_like(x[row], 16.0 * number)])
             points = points * np.float32(_TEXTURE_VOXELS) + self._origin[:, None]
             wave = self._texture.sample(points).real
             amplitude = (0.1, self._undulation_mm, 0.8, 0.7)[number - 1]

@@ -26,8 +26,11 @@ PATHOLOGY_SHARES = {
     0: {"fibroadenoma": 0.53, "intraductal papilloma": 0.06, "other benign": 0.41},
     1: {"invasive ductal carcinoma": 0.82, "ductal carcinoma in situ": 0.09, "other malignant": 0.09},
 }
-# Suspicion scores below which a report says 2, 3, 4A, 4B, 4C; above the last it says 5.
-BIRADS_THRESHOLDS = {"2": -2.6, "3": -1.3, "4A": 0.0, "4B": 1.2, "4C": 2.8}
+# Malignant lesions' appearance is Beta-distributed with these parameters, benign ones' with the same, exchanged.
+APPEARANCE_BETA = (7.0, 1.7)
+# What a reader makes of the appearance, below which a report says 2, 3, 4A, 4B, 4C; above the last it says 5.
+READER_NOISE = 0.12
+BIRADS_THRESHOLDS = {"2": 0.05, "3": 0.24, "4A": 0.5, "4B": 0.73, "4C": 0.97}
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,12 @@ def draw_case(seed: int, index: int) -> Case:
     age = int(np.clip(patient.normal(53.0 if patient_label else 42.5, 12.0), 18, 88))
 
     rng = np.random.default_rng([seed, _CASE_STREAM, index])
-    descriptors = _draw_descriptors(rng, label)
-    suspicion = suspicion_score(descriptors) + rng.normal(0.0, 0.6)
+    # Some cancers look harmless and some benign lesions do not: the classes overlap in this one variable, and every
+    # descriptor follows it loosely.
+    typical, atypical = APPEARANCE_BETA
+    appearance = float(rng.beta(typical, atypical) if label else rng.beta(atypical, typical))
+    descriptors = _draw_descriptors(rng, appearance)
+    suspicion = appearance + rng.normal(0.0, READER_NOISE)
     birads = next((name for name, top in BIRADS_THRESHOLDS.items() if suspicion < top), "5")
     return Case(
         seed=seed,
@@ -143,21 +150,6 @@ def assign_splits(cases: list[Case], val_fraction: float, test_fraction: float, 
     return splits
 
 
-def suspicion_score(descriptors: Descriptors) -> float:
-    """Sum up what a reader sees, in about the units of log-odds of malignancy; 0 is undecided."""
-    return (
-        float(
-            0.9 * (descriptors.height_to_width - 0.8) / 0.2
-            + 0.9 * (descriptors.lobulation - 0.11) / 0.05
-            + 0.25 * (min(descriptors.num_spicules, 10) - 5)
-            + 0.7 * np.log(descriptors.margin_mm / 0.42)
-            + 0.8 * (descriptors.attenuation_db_per_mm - 0.35) / 0.4
-            + 0.15 * (descriptors.halo_db - 3.5)
-        )
-        / 1.6
-    )
-
-
 def _patient_and_label(seed: int, index: int) -> tuple[int, int]:
     block, slot = divmod(index, BLOCK_SIZE)
     rng = np.random.default_rng([seed, _COHORT_STREAM, block])
@@ -168,33 +160,24 @@ def _patient_and_label(seed: int, index: int) -> tuple[int, int]:
     return block * BLOCK_SIZE + int(patient_slot), int(labels[slot])
 
 
-def _draw_descriptors(rng: np.random.Generator, label: int) -> Descriptors:
-    if label:
-        spiculated = rng.random() < 0.75
-        return Descriptors(
-            size_mm=float(np.clip(rng.lognormal(np.log(18.0), 0.32), 8.0, 30.0)),
-            height_to_width=float(np.clip(rng.normal(0.95, 0.2), 0.55, 1.5)),
-            lobulation=float(np.clip(rng.normal(0.15, 0.045), 0.03, 0.26)),
-            num_spicules=int(rng.integers(7, 15)) if spiculated else 0,
-            spicule_length=float(rng.uniform(0.2, 0.5)),
-            margin_mm=float(np.clip(rng.lognormal(np.log(0.65), 0.5), 0.12, 2.0)),
-            contrast_db=float(np.clip(rng.normal(-15.0, 3.0), -24.0, -8.0)),
-            heterogeneity_db=float(rng.uniform(1.0, 4.5)),
-            halo_db=float(np.clip(rng.normal(5.5, 3.5), 0.0, 11.0)),
-            attenuation_db_per_mm=float(np.clip(rng.normal(0.65, 0.4), -0.3, 1.5)),
-            sector_half_angle=float(rng.uniform(0.9, 1.6)),
-        )
+def _draw_descriptors(rng: np.random.Generator, appearance: float) -> Descriptors:
+    """Draw how a lesion looks that appears benign (0) to malignant (1); every descriptor spreads around its mean."""
+
+    def between(benign: float, malignant: float, spread: float, low: float, high: float) -> float:
+        return float(np.clip(rng.normal(benign + (malignant - benign) * appearance, spread), low, high))
+
+    spiculated = rng.random() < 0.02 + 0.85 * appearance
     return Descriptors(
-        size_mm=float(np.clip(rng.lognormal(np.log(15.0), 0.35), 8.0, 30.0)),
-        height_to_width=float(np.clip(rng.normal(0.64, 0.13), 0.4, 1.15)),
-        lobulation=float(np.clip(rng.normal(0.06, 0.04), 0.0, 0.2)),
-        num_spicules=int(rng.integers(3, 8)) if rng.random() < 0.15 else 0,
-        spicule_length=float(rng.uniform(0.1, 0.3)),
-        margin_mm=float(np.clip(rng.lognormal(np.log(0.27), 0.5), 0.1, 1.5)),
-        contrast_db=float(np.clip(rng.normal(-12.5, 3.5), -26.0, -6.0)),
-        heterogeneity_db=float(rng.uniform(0.5, 3.0)),
-        halo_db=float(np.clip(rng.normal(0.5, 2.5), 0.0, 8.0)),
-        attenuation_db_per_mm=float(np.clip(rng.normal(0.0, 0.35), -0.6, 1.0)),
+        size_mm=float(np.clip(rng.lognormal(np.log(14.0 + 4.0 * appearance), 0.32), 8.0, 28.0)),
+        height_to_width=between(0.60, 1.02, 0.14, 0.4, 1.5),
+        lobulation=between(0.02, 0.2, 0.05, 0.0, 0.28),
+        num_spicules=int(rng.integers(5, 15)) if spiculated else 0,
+        spicule_length=between(0.15, 0.45, 0.08, 0.1, 0.6),
+        margin_mm=float(np.exp(between(np.log(0.2), np.log(1.2), 0.5, np.log(0.12), np.log(2.0)))),
+        contrast_db=between(-14.0, -15.5, 3.0, -26.0, -9.0),
+        heterogeneity_db=between(1.0, 3.5, 0.8, 0.3, 5.0),
+        halo_db=between(-1.5, 8.5, 3.2, 0.0, 11.0),
+        attenuation_db_per_mm=between(-0.3, 1.05, 0.38, -0.6, 1.6),
         sector_half_angle=float(rng.uniform(0.9, 1.6)),
     )
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.progress import track
 
 from wauve_dist.data.synthetic.cohort import Case, assign_splits, draw_case
-from wauve_dist.data.synthetic.encoding import CODECS, write_avi
-from wauve_dist.data.synthetic.video import SyntheticVideo
+from wauve_dist.data.synthetic.encoding import CODECS
+from wauve_dist.data.synthetic.rendering import VideoSettings, WrittenVideo, write_video
 from wauve_dist.structures.annotations import Annotations, write_annotations
 from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.tables import MANIFEST, SPLITS, write_table
@@ -26,30 +22,6 @@ MIN_FRAMES = 16  # fewer leave no room for the lesion and for frames without it 
 
 class SyntheticDataError(ValueError):
     """A setting of ``launch/prepare.py synthetic`` is out of range; the message names flag, value and remedy."""
-
-
-@dataclass(frozen=True)
-class VideoSettings:
-    """What decides a video's bytes besides its seed and index.
-
-    Attributes:
-        frame_size: side of the square frames, pixels.
-        min_frames, max_frames: range, inclusive, of frames per video.
-        codec: a key of ``encoding.CODECS``.
-    """
-
-    frame_size: int = 256
-    min_frames: int = 32
-    max_frames: int = 64
-    codec: str = "mjpeg"
-
-
-class _Written(NamedTuple):
-    """What the parent process must know of a video that is on disk."""
-
-    video_index: int
-    lesion_size_mm: float
-    boxes: list[tuple[float, float, float, float] | None]
 
 
 def generate(
@@ -136,12 +108,12 @@ def _check(
         raise SyntheticDataError("\n".join(faults))
 
 
-def _write_videos(cases: list[Case], settings: VideoSettings, folder: Path, num_workers: int) -> list[_Written]:
+def _write_videos(cases: list[Case], settings: VideoSettings, folder: Path, num_workers: int) -> list[WrittenVideo]:
     """Render and encode in parallel; the answer is in the order of ``cases``."""
     # "spawn" also where "fork" is possible: the caller may hold threads or a CUDA context.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        jobs = [pool.submit(_write_video, case, settings, folder) for case in cases]
+        jobs = [pool.submit(write_video, case, settings, folder) for case in cases]
         try:
             done = [job.result() for job in track(as_completed(jobs), "Synthetic sweeps", total=len(jobs))]
         except BaseException:
@@ -150,20 +122,7 @@ def _write_videos(cases: list[Case], settings: VideoSettings, folder: Path, num_
     return sorted(done)
 
 
-def _write_video(case: Case, settings: VideoSettings, folder: Path) -> _Written:
-    video = SyntheticVideo(case, settings.frame_size, settings.min_frames, settings.max_frames)
-    boxes: list[tuple[float, float, float, float] | None] = []
-
-    def pixels_of_frames() -> Iterator[NDArray[np.uint8]]:
-        for frame in video:
-            boxes.append(frame.box_xyxy)
-            yield frame.pixels
-
-    write_avi(folder / f"{case.video_id}.avi", pixels_of_frames(), settings.frame_size, settings.codec)
-    return _Written(case.index, video.lesion.size_mm, boxes)
-
-
-def _manifest(cases: list[Case], written: list[_Written], splits: dict[str, str]) -> pd.DataFrame:
+def _manifest(cases: list[Case], written: list[WrittenVideo], splits: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "video_id": case.video_id,
@@ -182,7 +141,7 @@ def _manifest(cases: list[Case], written: list[_Written], splits: dict[str, str]
     )
 
 
-def _annotations(cases: list[Case], written: list[_Written], frame_size: int) -> Annotations:
+def _annotations(cases: list[Case], written: list[WrittenVideo], frame_size: int) -> Annotations:
     frames = [
         (case.video_id, frame, frame_size, frame_size)
         for case, video in zip(cases, written, strict=True)

@@ -42,7 +42,7 @@ class Lesion:
         """
         rng = np.random.default_rng([case.seed, _LESION_STREAM, case.index])
         self.descriptors = look = case.descriptors
-        top, bottom = anatomy.skin_mm + 1.0, anatomy.muscle_z_mm + 0.5
+        top, bottom = anatomy.skin_mm + 2.0, anatomy.muscle_z_mm + 0.5
         ratio = look.height_to_width
         long_radius = look.size_mm / 2
         width_radius = long_radius if ratio <= 1 else long_radius / ratio
@@ -56,14 +56,14 @@ class Lesion:
             [rng.uniform(-5.0, 5.0), 0.0, low + (high - low) * rng.beta(1.5, 2.0)], np.float32
         )
         self._tilt = float(rng.normal(0.0, 0.15 if ratio < 0.8 else 0.4))  # of the long axis, in the image plane
-        self._lobe_vectors = rng.normal(0.0, 2.6, (_NUM_LOBES, 3)).astype(np.float32)
+        self._lobe_vectors = rng.normal(0.0, 3.0, (_NUM_LOBES, 3)).astype(np.float32)
         self._lobe_phases = rng.uniform(0.0, 2 * np.pi, _NUM_LOBES).astype(np.float32)
         # The cap's axis points mostly along the sweep, to one side.
         axis = rng.normal(0.0, 0.45, 3) + np.array([0.0, rng.choice([-1.0, 1.0]), 0.0])
         self._cap_axis = _unit(axis)
         self._spicules = self._draw_spicules(rng)
         self._spicule_heights = rng.uniform(0.5, 1.0, look.num_spicules).astype(np.float32) * look.spicule_length
-        self._texture_shift = rng.uniform(0.0, 6.0, 3).astype(np.float32)
+        self._mottle_waves = rng.normal(0.0, 0.9, (_NUM_LOBES, 3)).astype(np.float32)  # radians per mm
         self.reach_mm = _REACH * float(self.radii_mm.max())
 
     @property
@@ -82,35 +82,27 @@ class Lesion:
             return None
         return Window(slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
 
-    def insert(
-        self, tissue: Tissue, window: Window, u: Float32Array, v: Float32Array, z: Float32Array
-    ) -> NDArray[np.bool_]:
+    def insert(self, tissue: Tissue, window: Window, u: Float32Array, v: Float32Array, z: Float32Array) -> None:
         """Replace the tissue of a window by the lesion, in place.
 
         Args:
             tissue: the plane, [D, B].
             window: where to look.
             u, v, z: the plane's points, float32 [D, B], mm.
-
-        Returns:
-            bool [D', B']: the window's points inside the lesion.
         """
         look = self.descriptors
-        directions, distance_mm, depth_inside = self._geometry(u[window], v[window], z[window])
-        cap = self._cap(directions)
+        directions, cap, distance_mm = self._geometry(u[window], v[window], z[window])
         margin_mm = np.float32(_CIRCUMSCRIBED_MM) + cap * np.float32(max(look.margin_mm - _CIRCUMSCRIBED_MM, 0.0))
         inside = np.clip(np.float32(0.5) - distance_mm / (2 * margin_mm), 0, 1)
 
         mottle = np.zeros_like(inside)
-        for number in range(3):
-            phase = (2.2 + number) * self._lobe_vectors[number]
-            mottle += np.sin(
-                (u[window] * phase[0] + v[window] * phase[1] + z[window] * phase[2]) / 3.5 + self._lobe_phases[number]
-            )
-        lesion_db = np.float32(look.contrast_db) + np.float32(look.heterogeneity_db * np.sqrt(2 / 3)) * mottle
+        points = np.stack([u[window], v[window], z[window]])
+        for wave, phase in zip(self._mottle_waves, self._lobe_phases, strict=True):
+            mottle += np.sin(_dot(points, wave) + phase)
+        lesion_db = np.float32(look.contrast_db) + np.float32(look.heterogeneity_db * np.sqrt(2 / _NUM_LOBES)) * mottle
         echo_db = tissue.echo_db[window]
         echo_db += inside * (lesion_db - echo_db)
-        rim = np.exp(-(((distance_mm - 1.1) / 0.9) ** 2)) * cap
+        rim = np.exp(-(((distance_mm - 1.3) / 1.1) ** 2)) * cap
         echo_db += np.float32(look.halo_db) * rim * (1 - inside)
 
         # A shadow is cast by the cap; enhancement, the mark of fluid, by the whole body.
@@ -123,34 +115,34 @@ class Lesion:
         # A smooth margin mirrors the beam where it faces it: above and below.
         capsule = np.clip(1 - np.abs(distance_mm) / 0.25, 0, 1) * directions[2] ** 2
         specular += np.float32(1.0) * capsule * (1 - cap * min(1.0, look.margin_mm))
-        return np.asarray(depth_inside < 0)
 
     def mask(self, u: Float32Array, v: Float32Array, z: Float32Array) -> NDArray[np.bool_]:
         """Tell which points [...] lie inside."""
-        _, _, depth = self._geometry(u, v, z)
-        return np.asarray(depth < 0)
+        _, _, distance_mm = self._geometry(u, v, z)
+        return np.asarray(distance_mm < 0)
 
     def _geometry(
         self, u: Float32Array, v: Float32Array, z: Float32Array
     ) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """Return directions [3, ...], signed distance to the surface in mm and relative to the radius."""
+        """Return directions [3, ...], the cap's weight and the signed distance to the surface in mm."""
         du, dv, dz = u - self.centre_mm[0], v - self.centre_mm[1], z - self.centre_mm[2]
         cos, sin = np.float32(np.cos(self._tilt)), np.float32(np.sin(self._tilt))
         du, dz = cos * du + sin * dz, cos * dz - sin * du
         scaled = np.stack([du / self.radii_mm[0], dv / self.radii_mm[1], dz / self.radii_mm[2]])
         radius = np.sqrt((scaled**2).sum(axis=0)) + np.float32(1e-6)
         directions = scaled / radius
-        excess = radius - self._surface(directions)
+        cap = self._cap(directions)
+        excess = radius - self._surface(directions, cap)
         distance_mm = excess * np.sqrt(du**2 + dv**2 + dz**2) / radius
-        return directions, distance_mm, excess
+        return directions, cap, distance_mm
 
-    def _surface(self, directions: Float32Array) -> Float32Array:
+    def _surface(self, directions: Float32Array, cap: Float32Array) -> Float32Array:
         """Radius of the surface in each direction, relative to the ellipsoid's."""
         look = self.descriptors
         surface = np.zeros_like(directions[0])
         for vector, phase in zip(self._lobe_vectors, self._lobe_phases, strict=True):
             surface += np.cos(_dot(directions, vector) + phase)
-        surface *= np.float32(look.lobulation * np.sqrt(2 / _NUM_LOBES))
+        surface *= np.float32(look.lobulation * np.sqrt(2 / _NUM_LOBES)) * (np.float32(0.6) + cap * np.float32(0.4))
         surface += 1
         for spicule, height in zip(self._spicules, self._spicule_heights, strict=True):
             surface += height * np.exp(np.float32(_SPICULE_SHARPNESS) * (_dot(directions, spicule) - 1))

@@ -62,58 +62,16 @@ class Vendor:
 
 VENDORS = {
     "SynthA": Vendor(
-        38.0,
-        38.0,
-        np.inf,
-        0.13,
-        0.26,
-        0.75,
-        16.0,
-        60.0,
-        -24.0,
-        1.03,
-        -72.0,
-        0.5,
-        (0.05, 0.08, 0.86, 0.86),
-        "right",
-        0.02,
+        38, 38, np.inf, 0.13, 0.26, 0.75, 16, 60, -25, 0.98, -70, 0.9, (0.05, 0.08, 0.86, 0.86), "right", 0.02
     ),
     "SynthB": Vendor(
-        38.0, 40.0, 75.0, 0.11, 0.22, 0.70, 18.0, 68.0, -27.0, 1.00, -78.0, 0.7, (0.04, 0.10, 0.92, 0.80), "left", 0.93
+        38, 40, 75.0, 0.11, 0.22, 0.70, 18, 66, -29, 0.96, -74, 1.0, (0.04, 0.10, 0.92, 0.80), "left", 0.93
     ),
     "SynthC": Vendor(
-        40.0,
-        42.0,
-        np.inf,
-        0.17,
-        0.33,
-        0.90,
-        14.0,
-        52.0,
-        -19.0,
-        1.06,
-        -70.0,
-        0.4,
-        (0.10, 0.05, 0.84, 0.88),
-        "left",
-        0.94,
+        40, 42, np.inf, 0.16, 0.33, 0.90, 14, 54, -21, 1.00, -68, 0.7, (0.10, 0.05, 0.84, 0.88), "left", 0.94
     ),
     "SynthD": Vendor(
-        44.0,
-        38.0,
-        np.inf,
-        0.14,
-        0.28,
-        0.80,
-        17.0,
-        63.0,
-        -27.0,
-        0.98,
-        -74.0,
-        0.9,
-        (0.02, 0.12, 0.96, 0.83),
-        "right",
-        0.02,
+        44, 38, np.inf, 0.14, 0.28, 0.80, 17, 63, -29, 0.95, -72, 1.1, (0.02, 0.12, 0.96, 0.83), "right", 0.02
     ),
 }
 
@@ -206,11 +164,13 @@ def blur(echo: Complex64Array, beams: Beams) -> Complex64Array:
     return np.asarray(ndimage.correlate1d(parts, kernel, axis=0, mode="nearest").view(np.complex64))
 
 
-def grey_levels(envelope: Float32Array, vendor: Vendor) -> Float32Array:
-    """Compress logarithmically: 0 is black and 255 white, float32 of the same shape."""
+def grey_levels(envelope: Float32Array, vendor: Vendor, gain_db: float) -> Float32Array:
+    """Compress logarithmically, ``gain_db`` above the vendor's setting: 0 is black, 255 white, float32, same shape."""
     level_db = 20 * np.log10(envelope + np.float32(1e-6))
     return np.asarray(
-        np.clip(255 * (1 + (level_db + np.float32(vendor.gain_db)) / np.float32(vendor.dynamic_range_db)), 0, 255)
+        np.clip(
+            255 * (1 + (level_db + np.float32(vendor.gain_db + gain_db)) / np.float32(vendor.dynamic_range_db)), 0, 255
+        )
     )
 
 

@@ -16,17 +16,18 @@ _INK = 190
 class Screen:
     """Turns envelopes [D, B] into frames [frame_size, frame_size] of one video."""
 
-    def __init__(self, beams: Beams, frame_size: int, caption: str, footer: str):
+    def __init__(self, beams: Beams, frame_size: int, gain_db: float, caption: str, footer: str):
         """Lay out the screen.
 
         Args:
             beams: the grid that envelopes come on.
             frame_size: side of the square screen, pixels.
+            gain_db: the operator's, added to the vendor's setting.
             caption: burned in above the picture (fictitious).
             footer: burned in at the picture's lower edge.
         """
         vendor = beams.vendor
-        self._beams, self._frame_size = beams, frame_size
+        self._beams, self._frame_size, self._gain_db = beams, frame_size, gain_db
         left, top, width, height = (round(fraction * frame_size) for fraction in vendor.sector_xywh)
         # Square pixels: the picture is as large as its place allows, in the middle of it.
         spread = 1 + vendor.depth_mm / vendor.apex_mm
@@ -50,7 +51,6 @@ class Screen:
         edge = np.clip((np.abs(foot) / (vendor.width_mm / 2) - 0.8) / 0.2, 0, 1)
         self._shade: Float32Array = np.where(self._inside, 1 - 0.35 * edge**2, 0).astype(np.float32)
         self._overlay = self._burn_in(caption, footer, left, top, len(rows), len(columns))
-        self._ink = self._overlay > 0
 
     @property
     def points_mm(self) -> tuple[Float32Array, Float32Array]:
@@ -64,13 +64,12 @@ class Screen:
             uint8 [frame_size, frame_size].
         """
         vendor = self._beams.vendor
-        picture = self._scan_convert(grey_levels(envelope, vendor))
+        picture = self._scan_convert(grey_levels(envelope, vendor, self._gain_db))
         picture = ndimage.gaussian_filter(picture, vendor.smoothing_px * self._frame_size / 256, truncate=2.5)
         picture *= self._shade
         frame = np.zeros((self._frame_size, self._frame_size), np.uint8)
         frame[self._place] = picture.astype(np.uint8)
-        np.copyto(frame, self._overlay, where=self._ink)
-        return frame
+        return np.maximum(frame, self._overlay)
 
     def box_of(self, mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
         """Enclose a mask [H, W] of the picture tightly: x1, y1, x2, y2 on the screen, or None if it is empty."""

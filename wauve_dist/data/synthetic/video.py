@@ -19,6 +19,7 @@ from wauve_dist.data.synthetic.sweep import Pose, draw_sweep, plane_points
 MIN_BOX_SIDE_PX = 6  # at 256 pixels; a smaller cross-section is not annotated
 _VIDEO_STREAM = 13
 _SAMPLES_PER_PIXEL = 1.15
+_GAIN_SPREAD_DB = 2.0
 
 
 class Frame(NamedTuple):
@@ -59,6 +60,7 @@ class SyntheticVideo:
         self.screen = Screen(
             self.beams,
             frame_size,
+            gain_db=float(rng.normal(0.0, _GAIN_SPREAD_DB)),
             caption=f"SYN {case.patient_id.upper()}  {day}",
             footer=f"{'LR'[int(rng.integers(2))]} {rng.integers(1, 13)}H  {rng.integers(1, 8)} cm FN",
         )
