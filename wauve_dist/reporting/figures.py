@@ -1,0 +1,175 @@
+"""The report's figures: one style, colours that the colour-blind tell apart (Okabe & Ito 2008), PNG and SVG."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from wauve_dist.evaluation.model_accuracy import ModelAccuracy
+from wauve_dist.evaluation.scored_videos import ScoredVideos
+from wauve_dist.reporting.wording import decimal, interval
+
+MALIGNANT, BENIGN, INK, MUTED = "#D55E00", "#0072B2", "#22303c", "#8a949e"
+MODEL_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00", "#000000")
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.hashsalt": "wauve_dist",  # ids in the SVG must not differ from run to run
+    "figure.facecolor": "white",
+}
+_NUM_SCORE_BINS = 25
+
+
+class RenderedFigure(NamedTuple):
+    """A figure as files: SVG for page and print, PNG at 200 dots per inch for slides."""
+
+    svg: bytes
+    png: bytes
+
+    @property
+    def data_uri(self) -> str:
+        """The SVG as an address that holds its own content."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+
+
+@matplotlib.rc_context(_STYLE)
+def roc_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
+    """ROC curves of all models with their bands and operating points."""
+    figure, axes = _figure(5.2, 5.2)
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
+    for (model, result), colour in zip(results.items(), _cycle(len(results)), strict=True):
+        estimate = result.auc
+        label = f"{model}: AUC {decimal(estimate.value)} ({interval(estimate.ci_low, estimate.ci_high, False)})"
+        opacity = 0.18 if len(results) == 1 else 0.10
+        axes.fill_between(
+            result.band.false_positive_rate, result.band.low, result.band.high, color=colour, alpha=opacity, linewidth=0
+        )
+        axes.plot(result.roc.false_positive_rate, result.roc.true_positive_rate, color=colour, label=label)
+        point = result.operating_point
+        axes.plot(
+            1 - point.specificity.value,
+            point.sensitivity.value,
+            marker="o",
+            markersize=8,
+            color=colour,
+            markeredgecolor="white",
+            markeredgewidth=1.5,
+            linestyle="none",
+            label=f"at threshold {point.threshold.value:.3g}",
+        )
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set(xlabel="1 - specificity (benign called malignant)", ylabel="Sensitivity (malignant called malignant)")
+    axes.legend(loc="lower right", fontsize=8.5)
+    return figure
+
+
+@matplotlib.rc_context(_STYLE)
+def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> Figure:
+    """Scores by class, malignant upwards and benign downwards, one panel per model."""
+    figure, panels = _figures(5.2, 3.6, rows=len(results))
+    edges = np.linspace(0, 1, _NUM_SCORE_BINS + 1)
+    for (model, result), axes in zip(results.items(), panels, strict=True):
+        scores, positive, absent = scored.scores[model], scored.positive, scored.no_lesion[model]
+        highest = 1
+        for of, sign, colour, name, va in (
+            (positive, 1, MALIGNANT, "malignant", "bottom"),
+            (~positive, -1, BENIGN, "benign", "top"),
+        ):
+            counts, _ = np.histogram(scores[of & ~absent], edges)
+            width = edges[1] - edges[0]
+            axes.bar(edges[:-1], sign * counts, width=width * 0.9, align="edge", color=colour)
+            beside = axes.get_yaxis_transform()
+            axes.text(1.02, sign * 0.02, name, transform=beside, color=colour, rotation=90, va=va, fontsize=9)
+            highest = max(highest, int(counts.max()), int((of & absent).sum()))
+            if absent.any():
+                # Left of zero, hatched: these videos have no score of their own.
+                axes.bar(-0.07, sign * (of & absent).sum(), width=0.036, color="white", edgecolor=colour, hatch="////")
+        threshold = result.operating_point.threshold.value
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        axes.text(
+            threshold,
+            1.01,
+            f"threshold {threshold:.3g}",
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            fontsize=8.5,
+        )
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.set(ylim=(-1.15 * highest, 1.15 * highest), xlim=(-0.12 if absent.any() else -0.01, 1.01))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
+        axes.set(ylabel="Videos", xlabel="Score")
+        ticks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+        axes.set_xticks(
+            [-0.07, *ticks] if absent.any() else ticks,
+            [*(["none\nfound"] if absent.any() else []), *(f"{tick:g}" for tick in ticks)],
+        )
+        if len(results) > 1:
+            axes.set_title(model, loc="left", fontsize=10, pad=18)
+    return figure
+
+
+@matplotlib.rc_context(_STYLE)
+def calibration_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
+    """Observed share of malignant videos against the mean score of groups of equal size, one panel per model."""
+    drawn = {model: result for model, result in results.items() if result.calibration is not None}
+    figure, panels = _figures(4.4, 4.4, rows=len(drawn))
+    for (model, result), axes in zip(drawn.items(), panels, strict=True):
+        assert result.calibration is not None
+        bins = result.calibration.bins
+        score = np.array([group.mean_score for group in bins])
+        observed = np.array([group.observed.value for group in bins])
+        limits = np.array([(group.observed.ci_low, group.observed.ci_high) for group in bins]).T
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
+        axes.vlines(score, *limits, color=BENIGN, linewidth=1.2)
+        axes.plot(score, observed, color=BENIGN, marker="o", markersize=5, linewidth=1.2)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set(xlabel="Mean score of a group", ylabel="Malignant share of the group")
+        slope, intercept = result.calibration.slope.value, result.calibration.intercept.value
+        text = f"slope {decimal(slope, 2)}, intercept {decimal(intercept, 2)}"
+        axes.set_title(f"{model}\n{text}" if len(drawn) > 1 else text, loc="left", fontsize=9.5)
+    return figure
+
+
+@matplotlib.rc_context(_STYLE)
+def rendered(figure: Figure) -> RenderedFigure:
+    """Draw a figure; the same figure gives the same bytes."""
+    vector, raster = io.BytesIO(), io.BytesIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None})
+    figure.savefig(raster, format="png", dpi=200, metadata={"Software": None})
+    return RenderedFigure(vector.getvalue(), raster.getvalue())
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure, (axes,) = _figures(width, height)
+    return figure, axes
+
+
+def _figures(width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Panels of the given size in inches, one above the other. A plain Figure: nothing global to close."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    panels = figure.subplots(rows, squeeze=False)
+    return figure, list(panels.ravel())
+
+
+def _cycle(number: int) -> list[str]:
+    return [MODEL_COLOURS[index % len(MODEL_COLOURS)] for index in range(number)]

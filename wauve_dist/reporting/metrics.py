@@ -1,0 +1,72 @@
+"""``metrics.json``: every number of a report with its interval, its method and its n. Fractions, never per cent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
+from wauve_dist.evaluation.operating_point import PROPORTIONS
+from wauve_dist.evaluation.scored_videos import ScoredVideos
+
+
+def metrics_document(
+    scored: ScoredVideos,
+    results: Mapping[str, ModelAccuracy],
+    comparisons: Sequence[ModelComparison],
+    detection: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Assemble ``metrics.json``: only what was computed, undefined numbers as null, the same for the same input."""
+    document: dict[str, Any] = {
+        "n": len(scored.videos),
+        "positives": int(scored.positive.sum()),
+        "patients": int(scored.videos["patient_id"].nunique()),
+        "unlabelled": scored.num_unlabelled,
+        "models": {model: _model(result) for model, result in results.items()},
+        "comparisons": [_comparison(row) for row in comparisons],
+    }
+    if detection is not None:
+        document["detection"] = dict(detection)
+    rounded: dict[str, Any] = _rounded(document)
+    return rounded
+
+
+def _model(result: ModelAccuracy) -> dict[str, Any]:
+    point = result.operating_point
+    figures: dict[str, Any] = {"auc": asdict(result.auc)}
+    if result.auc_delong is not None:
+        delong = asdict(result.auc_delong)
+        figures["auc_delong"] = {key: delong[key] for key in ("value", "ci_low", "ci_high", "method")}
+    figures["threshold"] = asdict(point.threshold)
+    figures["confusion"] = asdict(point.confusion)
+    for name in PROPORTIONS:
+        figures[name] = asdict(getattr(point, name))
+        if name in point.by_patient:
+            figures[name]["ci_by_patient"] = list(point.by_patient[name])
+    figures["f1"] = asdict(point.f1)
+    figures["average_precision"] = result.average_precision
+    figures["brier"] = result.brier
+    if result.calibration is not None:
+        figures["calibration"] = asdict(result.calibration)
+    figures["no_lesion_found"] = {"videos": result.num_no_lesion, "malignant": result.num_malignant_no_lesion}
+    return figures
+
+
+def _comparison(row: ModelComparison) -> dict[str, Any]:
+    document = asdict(row)
+    if row.discordant is None:
+        del document["discordant"]
+    return document
+
+
+def _rounded(value: Any) -> Any:
+    """Ten significant digits: beyond them, machines differ. NaN, which JSON lacks, becomes null."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.10g}") if math.isfinite(value) else None
+    return value

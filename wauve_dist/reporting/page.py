@@ -1,0 +1,81 @@
+"""The HTML page: one file, nothing fetched, fit for print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wauve_dist import __version__
+from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
+from wauve_dist.evaluation.scored_videos import ScoredVideos
+from wauve_dist.reporting import wording
+from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
+
+
+def render_page(
+    *,
+    scored: ScoredVideos,
+    results: Mapping[str, ModelAccuracy],
+    comparisons: Sequence[ModelComparison],
+    detection: Mapping[str, Any] | None,
+    cases: Sequence[Case],
+    figures: Mapping[str, str],
+    population: pd.DataFrame,
+    has_clips: bool,
+    has_thumbnails: bool,
+    fingerprints: Mapping[str, str],
+    seed: int,
+) -> str:
+    """Render ``report.html``.
+
+    Args:
+        scored: the videos.
+        results: the figures of each model; the first is the one that the page is about.
+        comparisons: tests between models.
+        detection: the detector's figures, or None.
+        cases: the videos in the order of the table.
+        figures: name to data URI.
+        population: see ``population_table``.
+        has_clips: clip scores were there.
+        has_thumbnails: a thumbnails folder was there.
+        fingerprints: role of an input file to its SHA-256.
+        seed: of the resamples.
+    """
+    environment = Environment(
+        loader=PackageLoader("wauve_dist", "reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(decimal=wording.decimal, p_value=wording.p_value)
+    environment.globals["interval"] = wording.interval
+    main, result = next(iter(results.items()))
+    return environment.get_template("report.html.j2").render(
+        main=main,
+        result=result,
+        point=result.operating_point,
+        results=results,
+        headlines={model: wording.headline(other) for model, other in results.items()},
+        threshold_words=wording.threshold_words(result.operating_point.threshold),
+        comparisons={f"{a} minus {b}": list(rows) for (a, b), rows in groupby(comparisons, lambda row: (row.a, row.b))},
+        detection=detection,
+        cases=cases,
+        outcomes=OUTCOMES,
+        num_pictures=sum(bool(case.thumbnail) for case in cases),
+        max_pictures=MAX_THUMBNAILS,
+        figures=figures,
+        population=population.to_dict("records"),
+        num_videos=len(scored.videos),
+        num_patients=int(scored.videos["patient_id"].nunique()),
+        num_positive=int(scored.positive.sum()),
+        cautions=wording.cautions(scored, results),
+        methods=wording.methods(scored, results, detection, seed),
+        absent=wording.not_computed(results, detection, has_clips, has_thumbnails),
+        fingerprints=fingerprints,
+        version=__version__,
+    )
