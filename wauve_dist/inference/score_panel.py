@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw
 
-from wauve_dist.inference.drawing import GREY, INK, LINE, WHITE, font, score_colour
+from wauve_dist.inference.drawing import BLUE, GREY, INK, LINE, RED, WHITE, font, score_colour
 from wauve_dist.structures.clips import CLIP_LENGTH
 
-PANEL_HEIGHT = 168
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 20, 40, 28
+PANEL_HEIGHT = 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 20, 60, 28
+_HEADER_Y, _LEGEND_Y = 18, 40
 _SUPERSAMPLING = 3  # Pillow draws lines without smoothing
 _MAX_TICKS = 8
 _TICK_STEPS_S = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -35,7 +36,10 @@ class ScorePanel:
         self._threshold = call_threshold
         self._mean, self._num_ended = running_mean(clips, num_frames)
         self._past = self._drawn(clips)
-        self._future = ImageEnhance.Brightness(self._past).enhance(0.4)
+        self._future = Image.blend(Image.new("RGB", self._past.size, INK), self._past, 0.35)
+        # The legend and the axis belong to no time.
+        self._future.paste(self._past.crop((0, 0, width, _TOP - 8)))
+        self._future.paste(self._past.crop((0, 0, _LEFT, PANEL_HEIGHT)))
 
     def at(self, frame: int) -> Image.Image:
         """Return the panel at that frame, RGB [PANEL_HEIGHT, width]."""
@@ -48,11 +52,11 @@ class ScorePanel:
             mean = self._mean[frame]
             call = "malignant" if mean >= self._threshold else "benign"
             text = f"{call}: mean of {num_ended} {'clip' if num_ended == 1 else 'clips'} = {mean:.2f}"
-            draw.text((_LEFT, 18), text, font=font(16), fill=score_colour(mean, self._threshold), anchor="lm")
+            draw.text((_LEFT, _HEADER_Y), text, font=font(16), fill=score_colour(mean, self._threshold), anchor="lm")
         else:
-            draw.text((_LEFT, 18), "no clip yet", font=font(16), fill=GREY, anchor="lm")
+            draw.text((_LEFT, _HEADER_Y), "no clip yet", font=font(16), fill=GREY, anchor="lm")
         clock = f"{(frame + 1) / self._fps:.1f} of {self._num_frames / self._fps:.1f} s"
-        draw.text((self._width - _RIGHT, 18), clock, font=font(14), fill=GREY, anchor="rm")
+        draw.text((self._width - _RIGHT, _HEADER_Y), clock, font=font(14), fill=GREY, anchor="rm")
         return panel
 
     def _drawn(self, clips: pd.DataFrame) -> Image.Image:
@@ -75,11 +79,27 @@ class ScorePanel:
             x1, x2 = self._x(clip.start_frame) * k, self._x(clip.start_frame + CLIP_LENGTH) * k
             y = self._y(clip.score) * k
             draw.line((x1, y, x2 - k, y), fill=score_colour(clip.score, self._threshold), width=4 * k)
-        known = np.flatnonzero(self._num_ended)
-        curve = [(self._x(frame + 1) * k, self._y(self._mean[frame]) * k) for frame in known]
-        if len(curve) > 1:
+        curve = [
+            (self._x(frame + step) * k, self._y(self._mean[frame]) * k)
+            for frame in np.flatnonzero(self._num_ended)
+            for step in (0, 1)
+        ]
+        if curve:
             draw.line(curve, fill=WHITE, width=2 * k, joint="curve")
+        self._draw_legend(draw)
         return large.resize((self._width, PANEL_HEIGHT), Image.Resampling.BOX)
+
+    def _draw_legend(self, draw: ImageDraw.ImageDraw) -> None:
+        k, small = _SUPERSAMPLING, font(12 * _SUPERSAMPLING)
+        x, y = _LEFT * k, _LEGEND_Y * k
+        for text, colour, thickness in (
+            (f"clip from {self._threshold:g}: malignant", RED, 4),
+            ("below: benign", BLUE, 4),
+            ("mean of the clips so far", WHITE, 2),
+        ):
+            draw.line((x, y, x + 14 * k, y), fill=colour, width=thickness * k)
+            draw.text((x + 20 * k, y), text, font=small, fill=GREY, anchor="lm")
+            x += 44 * k + round(draw.textlength(text, font=small))
 
     def _ticks_s(self) -> NDArray[np.float64]:
         duration_s = self._num_frames / self._fps
