@@ -12,6 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands)
+    _add_tracks(commands)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -54,6 +55,32 @@ def _run_synthetic(arguments: argparse.Namespace) -> None:
     except (SyntheticDataError, FileExistsError) as error:
         sys.exit(str(error))
     print(manifest)
+
+
+def _add_tracks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "tracks",
+        help="turn annotated boxes into tracks to train the classifier on",
+        description="Turn annotated boxes into tracks.parquet. Tracks of a detector come from launch/predict.py.",
+    )
+    parser.add_argument("--annotations", type=Path, required=True, help="COCO-VID annotations.json")
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.set_defaults(run=_run_tracks)
+
+
+def _run_tracks(arguments: argparse.Namespace) -> None:
+    from wauve_dist.structures.annotations import read_annotations
+    from wauve_dist.structures.provenance import claim_folder
+    from wauve_dist.structures.tables import TRACKS, write_table
+    from wauve_dist.tracking.annotated import annotations_to_tracks
+
+    try:
+        tracks = annotations_to_tracks(read_annotations(arguments.annotations))
+        path = claim_folder(arguments.out) / "tracks.parquet"
+        write_table(tracks, path, TRACKS, {"annotations": arguments.annotations})
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(path)
 
 
 if __name__ == "__main__":

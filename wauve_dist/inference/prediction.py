@@ -68,7 +68,7 @@ def predict(
     out: Path,
     settings: PredictionSettings,
     made_from: Mapping[str, Path],
-) -> pd.DataGreyFrame | None:
+) -> pd.DataFrame | None:
     """Run the models on every video and write what they find.
 
     ``out`` gets detections.parquet and tracks.parquet and, with a classifier, clips.parquet, predictions.csv with each
