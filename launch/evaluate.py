@@ -28,13 +28,25 @@ def main(argv: list[str]) -> int:
     threshold.add_argument(
         "--threshold-rule",
         metavar="RULE",
-        help="choose it on these very videos, which flatters: youden (default), sensitivity=0.95, specificity=0.90",
+        help="choose it on these very videos, which flatters: youden (default), sensitivity=0.95, specificity=0.90, "
+        "match-readers (nearest to the unassisted readers' average sensitivity)",
     )
     parser.add_argument("--split", choices=("train", "val", "test"), help="count only the videos of this split")
     parser.add_argument(
         "--detections", type=Path, metavar="PARQUET", help="detections.parquet, for the detector's average precision"
     )
     parser.add_argument("--annotations", type=Path, metavar="JSON", help="true boxes (COCO-VID), with --detections")
+    parser.add_argument(
+        "--readers",
+        type=Path,
+        metavar="CSV",
+        help="readers.csv: every reader's BI-RADS of every video, for the first model",
+    )
+    parser.add_argument(
+        "--subgroups",
+        metavar="LIST",
+        help="groups of videos for the first model, such as site,age>=50,lesion_size_mm<=10,birads:2-3/4-5 (quote it)",
+    )
     parser.add_argument("--resamples", type=int, default=9999, metavar="N", help="bootstrap resamples (default: 9999)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples (default: 0)")
     options = parser.parse_args(argv)
@@ -54,6 +66,8 @@ def main(argv: list[str]) -> int:
             split=options.split,
             detections=options.detections,
             annotations=options.annotations,
+            readers=options.readers,
+            subgroups=options.subgroups,
             num_resamples=options.resamples,
             seed=options.seed,
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from wauve_dist.evaluation.auc import AUCEstimate, bootstrap_auc
 from wauve_dist.evaluation.calibration import Calibration, brier_score, calibration
-from wauve_dist.evaluation.comparisons import generalized_score, mcnemar_exact, n_minus_1_chi_square
+from wauve_dist.evaluation.calls import compare_calls
 from wauve_dist.evaluation.curves import RocBand, RocCurve, average_precision, roc_band, roc_curve
 from wauve_dist.evaluation.delong import delong_auc, delong_paired_test
 from wauve_dist.evaluation.inputs import BoolArray, FloatArray
@@ -115,34 +115,18 @@ def compare_models(scored: ScoredVideos, results: dict[str, ModelAccuracy]) -> l
 
 
 def _compare(scored: ScoredVideos, a: str, b: str, results: dict[str, ModelAccuracy]) -> list[ModelComparison]:
-    positive = scored.positive
     first, second = results[a].operating_point, results[b].operating_point
     rows = []
     if _has_two_patients_per_class(scored):
-        test = delong_paired_test(positive, scored.scores[a], scored.scores[b], scored.patients)
+        test = delong_paired_test(scored.positive, scored.scores[a], scored.scores[b], scored.patients)
         rows.append(ModelComparison(a, b, "auc", test.difference, test.p, test.method))
-    called = {name: scored.scores[name] >= point.threshold.value for name, point in ((a, first), (b, second))}
-    for metric, counted in (
-        ("sensitivity", positive),
-        ("specificity", ~positive),
-        ("accuracy", np.ones_like(positive)),
-    ):
-        right_a, right_b = called[a] == positive, called[b] == positive
-        only_a, only_b = int((counted & right_a & ~right_b).sum()), int((counted & right_b & ~right_a).sum())
-        difference = getattr(first, metric).value - getattr(second, metric).value
-        p = mcnemar_exact(only_a, only_b)
-        rows.append(ModelComparison(a, b, metric, difference, p, "McNemar exact", (only_a, only_b)))
-    for metric, call in (("ppv", True), ("npv", False)):
-        one, two = getattr(first, metric), getattr(second, metric)
-        difference = one.value - two.value
-        p = n_minus_1_chi_square(one.k, one.n, two.k, two.n)
-        rows.append(ModelComparison(a, b, metric, difference, p, "N-1 chi-square"))
-        chosen = np.concatenate([called[a] == call, called[b] == call])
-        outcome = np.concatenate([positive, positive])[chosen] == call
-        is_second = np.repeat([False, True], len(positive))[chosen]
-        clusters = np.concatenate([scored.patients, scored.patients])[chosen]
-        p = generalized_score(outcome, is_second, clusters)
-        rows.append(ModelComparison(a, b, metric, difference, p, "generalised score, clustered by patient"))
+    called_first, called_second = (
+        scored.scores[name] >= point.threshold.value for name, point in ((a, first), (b, second))
+    )
+    rows += [
+        ModelComparison(a, b, row.metric, row.difference, row.p, row.method, row.discordant)
+        for row in compare_calls(scored.positive, called_first, called_second, scored.patients)
+    ]
     return rows
 
 

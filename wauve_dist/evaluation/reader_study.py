@@ -21,6 +21,7 @@ from wauve_dist.evaluation.operating_point import OperatingPoint, Threshold, eva
 from wauve_dist.evaluation.readings import BIOPSY_RANK, Readings
 from wauve_dist.structures.tables import BIRADS_CATEGORIES
 
+MATCH_READERS = "match-readers"  # the threshold rule of that name
 # A call of 0 or 1 is a score, and 1 its threshold.
 BIRADS_THRESHOLD = Threshold(1.0, "BI-RADS 4A and above", same_data=False)
 
@@ -123,10 +124,10 @@ def match_readers(positive: BoolArray, scores: FloatArray, readings: Readings) -
     target = readings.called("alone")[:, positive].mean()
     candidates = np.unique(scores[positive & (scores > 0)])
     if not len(candidates):
-        raise EvaluationError("--threshold-rule match-readers: the model scores every malignant video 0.")
+        raise EvaluationError(f"--threshold-rule {MATCH_READERS}: the model scores every malignant video 0.")
     sensitivity = np.array([np.mean(scores[positive] >= candidate) for candidate in candidates])
     nearest = int(np.argmin(np.round(np.abs(sensitivity - target), 12)))
-    return Threshold(float(candidates[nearest]), "match-readers", same_data=True)
+    return Threshold(float(candidates[nearest]), MATCH_READERS, same_data=True)
 
 
 def evaluate_readers(

@@ -20,7 +20,7 @@ from wauve_dist.reporting.wording import decimal, interval
 MALIGNANT, BENIGN, INK, MUTED = "#D55E00", "#0072B2", "#22303c", "#8a949e"
 MODEL_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00", "#000000")
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.labelsize": 10,
     "axes.edgecolor": MUTED,
@@ -51,7 +51,7 @@ class RenderedFigure(NamedTuple):
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def roc_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     """ROC curves of all models with their bands and operating points."""
     figure, axes = _figure(5.2, 5.2)
@@ -82,7 +82,7 @@ def roc_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> Figure:
     """Scores by class, malignant upwards and benign downwards, one panel per model."""
     figure, panels = _figures(5.2, 3.6, rows=len(results))
@@ -128,7 +128,7 @@ def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> 
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def calibration_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     """Observed share of malignant videos against the mean score of groups of equal size, one panel per model."""
     drawn = {model: result for model, result in results.items() if result.calibration is not None}
@@ -150,7 +150,7 @@ def calibration_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     return figure
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def rendered(figure: Figure) -> RenderedFigure:
     """Draw a figure; the same figure gives the same bytes."""
     vector, raster = io.BytesIO(), io.BytesIO()

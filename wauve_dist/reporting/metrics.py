@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
-from wauve_dist.evaluation.operating_point import PROPORTIONS
+from wauve_dist.evaluation.operating_point import PROPORTIONS, OperatingPoint
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 
 
@@ -17,6 +17,8 @@ def metrics_document(
     results: Mapping[str, ModelAccuracy],
     comparisons: Sequence[ModelComparison],
     detection: Mapping[str, Any] | None,
+    readers: Mapping[str, Any] | None,
+    subgroups: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Assemble ``metrics.json``: only what was computed, undefined numbers as null, the same for the same input."""
     document: dict[str, Any] = {
@@ -27,25 +29,29 @@ def metrics_document(
         "models": {model: _model(result) for model, result in results.items()},
         "comparisons": [_comparison(row) for row in comparisons],
     }
-    if detection is not None:
-        document["detection"] = dict(detection)
+    parts = {"detection": detection, "readers": readers, "subgroups": subgroups}
+    document |= {name: dict(part) for name, part in parts.items() if part is not None}
     rounded: dict[str, Any] = _rounded(document)
     return rounded
 
 
-def _model(result: ModelAccuracy) -> dict[str, Any]:
-    point = result.operating_point
-    figures: dict[str, Any] = {"auc": asdict(result.auc)}
-    if result.auc_delong is not None:
-        delong = asdict(result.auc_delong)
-        figures["auc_delong"] = {key: delong[key] for key in ("value", "ci_low", "ci_high", "method")}
-    figures["threshold"] = asdict(point.threshold)
-    figures["confusion"] = asdict(point.confusion)
+def operating_point_document(point: OperatingPoint) -> dict[str, Any]:
+    """The figures at a threshold: of a model, of a reader, in a subgroup."""
+    figures: dict[str, Any] = {"threshold": asdict(point.threshold), "confusion": asdict(point.confusion)}
     for name in PROPORTIONS:
         figures[name] = asdict(getattr(point, name))
         if name in point.by_patient:
             figures[name]["ci_by_patient"] = list(point.by_patient[name])
     figures["f1"] = asdict(point.f1)
+    return figures
+
+
+def _model(result: ModelAccuracy) -> dict[str, Any]:
+    figures: dict[str, Any] = {"auc": asdict(result.auc)}
+    if result.auc_delong is not None:
+        delong = asdict(result.auc_delong)
+        figures["auc_delong"] = {key: delong[key] for key in ("value", "ci_low", "ci_high", "method")}
+    figures |= operating_point_document(result.operating_point)
     figures["average_precision"] = result.average_precision
     figures["brier"] = result.brier
     if result.calibration is not None:

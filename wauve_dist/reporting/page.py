@@ -14,6 +14,8 @@ from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting import wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
+from wauve_dist.reporting.reader_page import reader_methods, reader_page
+from wauve_dist.reporting.subgroup_page import subgroup_methods, subgroup_page
 
 
 def render_page(
@@ -22,6 +24,8 @@ def render_page(
     results: Mapping[str, ModelAccuracy],
     comparisons: Sequence[ModelComparison],
     detection: Mapping[str, Any] | None,
+    readers: Mapping[str, Any] | None,
+    subgroups: Mapping[str, Any] | None,
     cases: Sequence[Case],
     figures: Mapping[str, str],
     population: pd.DataFrame,
@@ -37,6 +41,8 @@ def render_page(
         results: the figures of each model; the first is the one that the page is about.
         comparisons: tests between models.
         detection: the detector's figures, or None.
+        readers: the part ``readers`` of metrics.json, or None.
+        subgroups: the part ``subgroups``, or None.
         cases: the videos in the order of the table.
         figures: name to data URI.
         population: see ``population_table``.
@@ -64,6 +70,8 @@ def render_page(
         threshold_words=wording.threshold_words(result.operating_point.threshold),
         comparisons={f"{a} minus {b}": list(rows) for (a, b), rows in groupby(comparisons, lambda row: (row.a, row.b))},
         detection=detection,
+        readers=reader_page(readers, main, result.operating_point) if readers else None,
+        subgroups=subgroup_page(subgroups) if subgroups else None,
         cases=cases,
         outcomes=OUTCOMES,
         num_pictures=sum(bool(case.thumbnail) for case in cases),
@@ -74,8 +82,12 @@ def render_page(
         num_patients=int(scored.videos["patient_id"].nunique()),
         num_positive=int(scored.positive.sum()),
         cautions=wording.cautions(scored, results),
-        methods=wording.methods(scored, results, detection, seed),
-        absent=wording.not_computed(results, detection, has_clips, has_thumbnails),
+        methods=wording.methods(scored, results, detection, seed)
+        + (reader_methods(readers) if readers else [])
+        + (subgroup_methods(subgroups) if subgroups else []),
+        absent=wording.not_computed(
+            results, detection, has_clips, has_thumbnails, readers is not None, subgroups is not None
+        ),
         fingerprints=fingerprints,
         version=__version__,
     )

@@ -11,18 +11,26 @@ from typing import Any
 import pandas as pd
 
 from wauve_dist.evaluation.detection import ap50_interval, coco_average_precision
+from wauve_dist.evaluation.groupings import parse_groupings
 from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray
 from wauve_dist.evaluation.model_accuracy import compare_models, evaluate_model
 from wauve_dist.evaluation.operating_point import PROPORTIONS, Threshold, choose_threshold, given_threshold
+from wauve_dist.evaluation.reader_study import MATCH_READERS, evaluate_readers, match_readers
+from wauve_dist.evaluation.readings import cross_readings
 from wauve_dist.evaluation.scored_videos import ScoredVideos, read_scored_videos
+from wauve_dist.evaluation.subgroups import evaluate_subgroup
 from wauve_dist.reporting.cases import Case, cases_of, read_clips
 from wauve_dist.reporting.figures import calibration_figure, rendered, roc_figure, score_figure
 from wauve_dist.reporting.metrics import metrics_document
 from wauve_dist.reporting.page import render_page
 from wauve_dist.reporting.population import population_table
+from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
+from wauve_dist.reporting.reader_section import reader_document, reader_tables
+from wauve_dist.reporting.subgroup_figures import forest_figure
+from wauve_dist.reporting.subgroup_section import subgroup_document, subgroup_table
 from wauve_dist.structures.annotations import Annotations, read_annotations
 from wauve_dist.structures.provenance import atomic_write, claim_folder, sha256_of, write_provenance
-from wauve_dist.structures.tables import DETECTIONS, read_table
+from wauve_dist.structures.tables import DETECTIONS, READERS, read_table
 
 # Each resample passes over every detection of every frame, of which there are far more than videos.
 _MAX_AP_RESAMPLES = 999
@@ -40,6 +48,8 @@ def evaluate(
     annotations: Path | None,
     num_resamples: int,
     seed: int,
+    readers: Path | None = None,
+    subgroups: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate the predictions of one or several models on the same videos and write the report.
 
@@ -49,12 +59,15 @@ def evaluate(
         predictions: a predictions table per model; the report's pages on single videos are about the first.
         out: a new or empty folder.
         threshold: fixed beforehand; None: ``threshold_rule`` chooses.
-        threshold_rule: see ``choose_threshold``; chosen per model, on the same data, and flagged as such.
+        threshold_rule: see ``choose_threshold``, or ``match-readers``; chosen per model, on the same data, and flagged
+            as such.
         split: count only this split; None: all videos.
         detections: DETECTIONS table of the first model's detector; needs ``annotations``.
         annotations: COCO-VID file with the true boxes.
         num_resamples: of each bootstrap; the detector's AP50 takes at most 999.
         seed: of all resamples.
+        readers: READERS table of the same videos, compared with the first model.
+        subgroups: comma-separated expressions (see ``evaluation.groupings``), for the first model.
 
     Returns:
         The content of ``metrics.json``.
@@ -68,6 +81,8 @@ def evaluate(
         raise EvaluationError("give either --threshold or --threshold-rule, not both.")
     scored = read_scored_videos(predictions, split)
     clips = read_clips(predictions[0])
+    readings = cross_readings(read_table(readers, READERS), scored.videos["video_id"], readers) if readers else None
+    groupings = parse_groupings(subgroups, scored.videos) if subgroups else []
     claim_folder(out)
     detection = None
     if detections is not None and annotations is not None:
@@ -79,6 +94,10 @@ def evaluate(
         if threshold is not None:
             return given_threshold(threshold)
         assert threshold_rule is not None
+        if threshold_rule == MATCH_READERS:
+            if readings is None:
+                raise EvaluationError(f"--threshold-rule {MATCH_READERS}: give the readings to match with --readers.")
+            return match_readers(positive, scores, readings)
         return choose_threshold(positive, scores, threshold_rule)
 
     results = {
@@ -86,25 +105,60 @@ def evaluate(
         for model in scored.scores
     }
     comparisons = compare_models(scored, results)
-    metrics = metrics_document(scored, results, comparisons, detection)
     main = next(iter(results))
     point = results[main].operating_point
+    study = None
+    if readings is not None:
+        called = scored.scores[main] >= point.threshold.value
+        study = evaluate_readers(
+            readings, scored.positive, scored.patients, called, seed=seed, num_resamples=num_resamples
+        )
+    judged = [
+        evaluate_subgroup(
+            grouping,
+            scored.positive,
+            scored.scores[main],
+            scored.patients,
+            point.threshold,
+            seed=seed,
+            num_resamples=num_resamples,
+        )
+        for grouping in groupings
+    ]
+    metrics = metrics_document(
+        scored,
+        results,
+        comparisons,
+        detection,
+        reader_document(study) if study else None,
+        subgroup_document(judged) if judged else None,
+    )
     thumbnails = predictions[0].parent / "thumbnails"
     cases = cases_of(scored, main, point.threshold.value, clips, thumbnails)
 
     figures = {"roc": rendered(roc_figure(results)), "scores": rendered(score_figure(scored, results))}
     if any(result.calibration for result in results.values()):
         figures["calibration"] = rendered(calibration_figure(results))
+    if study is not None:
+        figures["readers"] = rendered(reader_roc_figure(main, results[main], study))
+        if study.kappas:
+            figures["kappa"] = rendered(kappa_figure(study))
+    if judged:
+        figures["subgroups"] = rendered(forest_figure(results[main], judged))
     population = population_table(scored.videos)
     made_from = {f"predictions {model}": path for model, path in zip(results, predictions, strict=True)}
     made_from |= {
-        role: path for role, path in (("detections", detections), ("annotations", annotations)) if path is not None
+        role: path
+        for role, path in (("detections", detections), ("annotations", annotations), ("readers", readers))
+        if path is not None
     }
     page = render_page(
         scored=scored,
         results=results,
         comparisons=comparisons,
         detection=detection,
+        readers=metrics.get("readers"),
+        subgroups=metrics.get("subgroups"),
         cases=cases,
         figures={name: figure.data_uri for name, figure in figures.items()},
         population=population,
@@ -120,7 +174,7 @@ def evaluate(
         _write(out / "tables" / f"{name}.csv", table.to_csv(index=False).encode())
     _write(out / "report.html", page.encode())
     _write(out / "metrics.json", (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
-    settings = {"threshold": threshold, "threshold_rule": threshold_rule, "split": split}
+    settings = {"threshold": threshold, "threshold_rule": threshold_rule, "split": split, "subgroups": subgroups}
     write_provenance(out / "metrics.json", made_from, **settings, num_resamples=num_resamples, seed=seed)
     return metrics
 
@@ -173,6 +227,10 @@ def _tables(population: pd.DataFrame, metrics: Mapping[str, Any], cases: Sequenc
     tables = {"population": population, "accuracy": accuracy, "videos": videos}
     if metrics["comparisons"]:
         tables["comparisons"] = pd.DataFrame(metrics["comparisons"])
+    if "readers" in metrics:
+        tables |= reader_tables(metrics["readers"])
+    if "subgroups" in metrics:
+        tables["subgroups"] = subgroup_table(metrics["subgroups"])
     return tables
 
 

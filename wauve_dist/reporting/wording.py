@@ -59,6 +59,8 @@ def threshold_words(threshold: Threshold) -> str:
         return "given beforehand"
     if threshold.rule == "youden":
         return "chosen on these very videos as the one with the largest Youden index"
+    if threshold.rule == "match-readers":
+        return "chosen on these very videos to come nearest to the average sensitivity of the unassisted readers"
     metric, target = threshold.rule.split("=")
     return f"chosen on these very videos to reach a {metric} of {float(target):.0%}"
 
@@ -188,7 +190,8 @@ def methods(
         texts.append(
             "Models were compared on the same videos: AUC by the paired DeLong test; sensitivity, specificity and "
             "accuracy by McNemar's exact test; predictive values by the N-1 chi-square test, which ignores that the "
-            "videos are the same, and by the generalised score test, which does not. P values are two-sided and "
+            "videos are the same, and by the generalised score test, which does not and which, where a patient has "
+            "several videos, is given for every proportion. P values are two-sided and "
             "not corrected for their number."
         )
     if detection is not None:
@@ -202,7 +205,12 @@ def methods(
 
 
 def not_computed(
-    results: Mapping[str, ModelAccuracy], detection: Mapping[str, Any] | None, has_clips: bool, has_thumbnails: bool
+    results: Mapping[str, ModelAccuracy],
+    detection: Mapping[str, Any] | None,
+    has_clips: bool,
+    has_thumbnails: bool,
+    has_readers: bool,
+    has_subgroups: bool,
 ) -> list[str]:
     """What a reader may look for in vain, and why."""
     absent = []
@@ -219,4 +227,8 @@ def not_computed(
         absent.append("Scores over time: there is no clips.parquet beside the predictions.")
     if not has_thumbnails:
         absent.append("Pictures of the lesions: there is no thumbnails folder beside the predictions.")
-    return [*absent, "Readers and subgroups: this report holds none."]
+    if not has_readers:
+        absent.append("Readers: --readers was not given.")
+    if not has_subgroups:
+        absent.append("Subgroups: --subgroups was not given.")
+    return absent
