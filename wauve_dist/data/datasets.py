@@ -1,0 +1,155 @@
+"""Batches out of the caches. A whole batch is asked for at once, so each crop is copied once, from disk to batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from wauve_dist.data.array_cache import open_array
+from wauve_dist.data.augmentation import augment_frame
+from wauve_dist.data.batches import ClipBatch, FrameBatch
+from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, every_clip, random_clip
+from wauve_dist.structures.clips import CLIP_LENGTH
+
+_MAX_SEED = 2**62
+
+
+class CroppedVideo(NamedTuple):
+    """A video's crops.
+
+    Attributes:
+        video_id: its name.
+        label: 1 malignant, 0 benign, NaN unknown.
+        crops: file of uint8 [T, S, S].
+        spans: its tracks of at least ``CLIP_LENGTH`` frames; not empty.
+    """
+
+    video_id: str
+    label: float
+    crops: Path
+    spans: Sequence[TrackSpan]
+
+
+class TrainingClips(Dataset[ClipBatch]):
+    """Random clips, the same number of every video; indices are ``(epoch, sample)`` (see ``TrainingSampler``).
+
+    Args:
+        videos: in an order that must not change between runs: draws are keyed by it.
+        clips_per_video: draws per video and epoch.
+        seed: of all draws.
+    """
+
+    def __init__(self, videos: Sequence[CroppedVideo], clips_per_video: int, seed: int) -> None:
+        self._videos, self._clips_per_video, self._seed = videos, clips_per_video, seed
+
+    def __len__(self) -> int:
+        return len(self._videos) * self._clips_per_video
+
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> ClipBatch:
+        chosen, seeds = [], []
+        for epoch, sample in indices:
+            video, draw = divmod(sample, self._clips_per_video)
+            rng = np.random.default_rng([self._seed, epoch, video, draw])
+            chosen.append((self._videos[video], random_clip(self._videos[video].spans, draw, rng)))
+            seeds.append(int(rng.integers(1, _MAX_SEED)))
+        return _clip_batch(chosen, seeds)
+
+
+class EvaluationClips(Dataset[ClipBatch]):
+    """All clips of the paper's rule, in order of video, track and time; indices are whole numbers."""
+
+    def __init__(self, videos: Sequence[CroppedVideo]) -> None:
+        self._clips = [(video, clip) for video in videos for clip in every_clip(video.spans)]
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
+        return _clip_batch([self._clips[index] for index in indices], [0] * len(indices))
+
+
+def _clip_batch(chosen: Sequence[tuple[CroppedVideo, ClipWindow]], seeds: Sequence[int]) -> ClipBatch:
+    size = open_array(chosen[0][0].crops).shape[-1]
+    clips = np.empty((len(chosen), CLIP_LENGTH, size, size), np.uint8)
+    for target, (video, clip) in zip(clips, chosen, strict=True):
+        target[:] = open_array(video.crops)[clip.first_row : clip.first_row + CLIP_LENGTH]
+    return ClipBatch(
+        torch.from_numpy(clips),
+        torch.tensor([video.label for video, _ in chosen], dtype=torch.float32),
+        torch.tensor(seeds, dtype=torch.int64),
+        [video.video_id for video, _ in chosen],
+        torch.tensor([clip.track_id for _, clip in chosen], dtype=torch.int64),
+        torch.tensor([clip.clip_index for _, clip in chosen], dtype=torch.int64),
+    )
+
+
+class StoredFrame(NamedTuple):
+    """An annotated frame in the frame store.
+
+    Attributes:
+        video_id: its video.
+        frame: its number in the video, from 0.
+        store: file of uint8 [K, H, W].
+        row: the frame's row in it.
+        boxes_xyxy: float32 [N, 4], absolute pixels; N is 0 without lesion.
+    """
+
+    video_id: str
+    frame: int
+    store: Path
+    row: int
+    boxes_xyxy: NDArray[np.float32]
+
+
+class TrainingFrames(Dataset[FrameBatch]):
+    """Augmented frames; indices are ``(epoch, sample)`` (see ``TrainingSampler``).
+
+    Args:
+        frames: in an order that must not change between runs: augmentation is keyed by it.
+        seed: of all augmentation.
+    """
+
+    def __init__(self, frames: Sequence[StoredFrame], seed: int) -> None:
+        self._frames, self._seed = frames, seed
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitems__(self, indices: Sequence[tuple[int, int]]) -> FrameBatch:
+        images = []
+        for epoch, sample in indices:
+            stored = self._frames[sample]
+            rng = np.random.default_rng([self._seed, epoch, sample])
+            images.append(augment_frame(open_array(stored.store)[stored.row], stored.boxes_xyxy, rng))
+        return _frame_batch([self._frames[sample] for _, sample in indices], images)
+
+
+class EvaluationFrames(Dataset[FrameBatch]):
+    """Frames as they are; indices are whole numbers."""
+
+    def __init__(self, frames: Sequence[StoredFrame]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitems__(self, indices: Sequence[int]) -> FrameBatch:
+        chosen = [self._frames[index] for index in indices]
+        return _frame_batch(chosen, [(open_array(stored.store)[stored.row], stored.boxes_xyxy) for stored in chosen])
+
+
+def _frame_batch(
+    chosen: Sequence[StoredFrame], images: Sequence[tuple[NDArray[np.uint8], NDArray[np.float32]]]
+) -> FrameBatch:
+    return FrameBatch(
+        [torch.from_numpy(np.array(frame)) for frame, _ in images],
+        [torch.from_numpy(np.array(boxes_xyxy)) for _, boxes_xyxy in images],
+        [stored.video_id for stored in chosen],
+        [stored.frame for stored in chosen],
+    )

@@ -1,0 +1,64 @@
+"""Who sees which sample, as a function of (seed, epoch, rank): nothing else, so that any run can be repeated.
+
+A training sampler yields ``(epoch, sample)`` rather than ``sample``: data sets draw from the pair, so that their worker
+processes need to be told nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class TrainingSampler(Sampler[tuple[int, int]]):
+    """A new order every epoch, of which every rank takes an equal share.
+
+    Samples that do not divide evenly among the ranks, fewer than ``world_size``, sit the epoch out: the last of its
+    order, so other ones every epoch. Step s of N ranks sees the samples that one process would see with an N times
+    larger batch.
+
+    Args:
+        num_samples: in the data set, at least one per rank.
+        seed: of all orders.
+        rank: of this process, 0 to world_size - 1.
+        world_size: number of processes.
+    """
+
+    def __init__(self, num_samples: int, seed: int, rank: int, world_size: int) -> None:
+        if num_samples < world_size:
+            raise ValueError(
+                f"{num_samples} training samples cannot keep {world_size} processes busy. "
+                "Train on fewer devices (--trainer.devices) or on more data."
+            )
+        self._num_samples, self._seed, self._rank, self._world_size = num_samples, seed, rank, world_size
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; Lightning calls this before every epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._num_samples // self._world_size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._num_samples)
+        last = len(self) * self._world_size
+        return ((self._epoch, int(sample)) for sample in order[self._rank : last : self._world_size])
+
+
+class EvaluationSampler(Sampler[int]):
+    """Rank r takes samples r, r + world_size, …: every sample exactly once, none to pad.
+
+    Ranks may get one sample more or less than others, and so a batch more or less.
+    """
+
+    def __init__(self, num_samples: int, rank: int, world_size: int) -> None:
+        self._samples = range(rank, num_samples, world_size)
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._samples)
