@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
         "--new-score", type=float, metavar="P", help="a box must reach it to start a track (default: 0.2)"
     )
     linking.add_argument(
-        "--match-iou", type=float, metavar="IOU", help="least overlap with the predicted box (default: 0.5)"
+        "--match-iou", type=float, metavar="IOU", help="least overlap with the predicted box (default: 0.3)"
     )
     linking.add_argument("--max-gap", type=int, metavar="N", help="most missing frames in a row (default: 20)")
     linking.add_argument("--min-length", type=int, metavar="N", help="least number of boxes in a track (default: 8)")

@@ -2,8 +2,8 @@
 
 Kalman prediction, Hungarian assignment on the intersection over union, and two rounds of it as in ByteTrack (Zhang et
 al. 2022): sure boxes first, then unsure ones for the tracks that found none, so that a lesion is followed where its
-contrast fades while unsure boxes alone never start a track. Thresholds start from UltraDet (MICCAI 2023), by the
-authors of WAUVE.
+contrast fades while unsure boxes alone never start a track. The scores and the gap are those of UltraDet (MICCAI
+2023), by the authors of WAUVE.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class LinkerSettings:
     Attributes:
         min_score: boxes below are noise and ignored; 0..1.
         new_score: a box must reach it to start a track, 0..1; those between the two only prolong one.
-        match_iou: least overlap of a box with the track's predicted box, 0..1.
+        match_iou: least overlap of a box with the track's predicted box, 0..1. SORT's 0.3, not UltraDet's 0.5: when
+            the sides of a box jitter by 15 % of its size, 0.5 loses most tracks and 0.3 none.
         max_gap: most frames in a row without a box that are bridged; a longer gap ends the track.
         min_length: least number of boxes seen in a track. Bridged frames do not count: they are no evidence.
 
@@ -40,7 +41,7 @@ class LinkerSettings:
 
     min_score: float = 0.05
     new_score: float = 0.2
-    match_iou: float = 0.5
+    match_iou: float = 0.3
     max_gap: int = MAX_GAP
     min_length: int = CLIP_LENGTH
 
