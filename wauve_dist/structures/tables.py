@@ -253,7 +253,8 @@ def _fault_lines(cases: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) ->
             key: tuple[object, object] = (case.index, case.column)
         else:
             key = (case.index, check)
-        value = "an empty cell" if pd.isna(case.failure_case) else repr(case.failure_case)
+        found = case.failure_case.item() if isinstance(case.failure_case, np.generic) else case.failure_case
+        value = "an empty cell" if pd.isna(found) else repr(found)
         lines.setdefault(key, f"{where}: {value} {constraint}")
     return list(lines.values())
 
