@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray, checked_scores
+from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray, OneClassError, checked_scores
 from wauve_dist.structures.tables import PREDICTIONS, read_table
 
 _MAX_LISTED = 8
@@ -55,7 +55,8 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None) -> Score
     Raises:
         TableError: a file breaks the contract of its table.
         EvaluationError: two files of one name, several models in one file, different videos, labels or patients,
-            no video of the split, or one class only.
+            or no video of the split.
+        OneClassError: only malignant or only benign videos.
     """
     tables: dict[str, pd.DataFrame] = {}
     sources: dict[str, Path] = {}
@@ -83,9 +84,9 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None) -> Score
     videos["label"] = videos["label"].astype("int64")
     try:
         checked_scores(videos["label"], np.zeros(len(videos)))
-    except EvaluationError as error:
+    except OneClassError as error:
         selection = f" (split {split!r})" if split else ""
-        raise EvaluationError(f"{sources[first]}{selection}: {error}") from error
+        raise OneClassError(f"{sources[first]}{selection}: {error}") from error
     return ScoredVideos(
         videos=videos,
         scores={name: np.nan_to_num(values, nan=0.0) for name, values in scores.items()},

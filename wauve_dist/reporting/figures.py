@@ -97,8 +97,17 @@ def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> 
             counts, _ = np.histogram(scores[of & ~absent], edges)
             width = edges[1] - edges[0]
             axes.bar(edges[:-1], sign * counts, width=width * 0.9, align="edge", color=colour)
-            beside = axes.get_yaxis_transform()
-            axes.text(1.02, sign * 0.02, name, transform=beside, color=colour, rotation=90, va=va, fontsize=9)
+            axes.annotate(
+                name,
+                xy=(1.02, 0),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0, sign * 5),
+                textcoords="offset points",
+                color=colour,
+                rotation=90,
+                va=va,
+                fontsize=9,
+            )
             highest = max(highest, int(counts.max()), int((of & absent).sum()))
             if absent.any():
                 # Left of zero, hatched: these videos have no score of their own.

@@ -65,6 +65,7 @@ def render_page(
         main=main,
         result=result,
         point=result.operating_point,
+        pairs=wording.pairs_of_hundred(result.auc.value),
         results=results,
         headlines={model: wording.headline(other) for model, other in results.items()},
         threshold_words=wording.threshold_words(result.operating_point.threshold),

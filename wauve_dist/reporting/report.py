@@ -79,6 +79,8 @@ def evaluate(
     """
     if (threshold is None) == (threshold_rule is None):
         raise EvaluationError("give either --threshold or --threshold-rule, not both.")
+    if (detections is None) != (annotations is None):
+        raise EvaluationError("--detections and --annotations go together: found boxes are judged by true ones.")
     scored = read_scored_videos(predictions, split)
     clips = read_clips(predictions[0])
     readings = cross_readings(read_table(readers, READERS), scored.videos["video_id"], readers) if readers else None
@@ -87,8 +89,6 @@ def evaluate(
     detection = None
     if detections is not None and annotations is not None:
         detection = _evaluate_detector(detections, read_annotations(annotations), scored, num_resamples, seed)
-    elif detections is not None or annotations is not None:
-        raise EvaluationError("--detections and --annotations go together: found boxes are judged by true ones.")
 
     def threshold_of(positive: BoolArray, scores: FloatArray) -> Threshold:
         if threshold is not None:

@@ -48,6 +48,13 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def pairs_of_hundred(auc: float) -> str:
+    """0.92 as ``92``, without rounding an imperfect model to 100 or a useful one to 0."""
+    if 0.995 <= auc < 1:
+        return "more than 99"
+    return "fewer than 1" if 0 < auc < 0.005 else f"{100 * auc:.0f}"
+
+
 def count(number: int, singular: str) -> str:
     """``1 video``, ``2 videos``."""
     return f"{number:,} {singular}{'' if number == 1 else 's'}"
