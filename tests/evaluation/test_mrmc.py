@@ -1,6 +1,4 @@
-import os
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,11 +54,8 @@ def _simulated_study(seed, num_treatments=2, num_readers=4, num_cases=60, gain=0
 @pytest.mark.real
 @pytest.mark.parametrize("study", PUBLISHED)
 @pytest.mark.parametrize("analyse", [obuchowski_rockette, dorfman_berbaum_metz])
-def test_the_standard_data_sets_give_their_published_results(study, analyse):
-    folder = os.environ.get("WAUVE_REAL_DATA")
-    if folder is None:
-        pytest.skip("WAUVE_REAL_DATA is not set: no folder with the Van Dyke and Franken ratings")
-    table = pd.read_csv(Path(folder) / "mrmc" / f"{study}.csv")
+def test_the_standard_data_sets_give_their_published_results(real_data, study, analyse):
+    table = pd.read_csv(real_data / "mrmc" / f"{study}.csv")
     ratings = table.pivot_table(index=["treatment", "reader"], columns="case", values="rating")
     labels = table.groupby("case")["truth"].first().loc[ratings.columns]
     num_readers = table["reader"].nunique()

@@ -31,6 +31,7 @@ from wauve_dist.evaluation.bootstrap import leave_one_out
 from wauve_dist.evaluation.delong import delong_covariance
 from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray, checked_scores, group_codes
 
+_COVARIANCES = {"jackknife": "jackknife covariance", "delong": "DeLong covariance"}
 RandomFactors = Literal["readers and cases", "cases", "readers"]
 
 
@@ -159,7 +160,7 @@ def obuchowski_rockette(
                 num_readers * cov2,
             )
         )
-    method = f"Obuchowski-Rockette, random {random}" + ("" if random == "readers" else f", {covariance} covariance")
+    method = f"Obuchowski-Rockette, random {random}" + ("" if random == "readers" else f", {_COVARIANCES[covariance]}")
     return _result(auc_tr, mean_error, error, per_treatment, confidence, method)
 
 

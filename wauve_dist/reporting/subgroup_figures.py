@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.subgroups import LevelFigures, Subgroup
 from wauve_dist.reporting.figures import INK, MODEL_COLOURS, MUTED, STYLE
+from wauve_dist.reporting.subgroup_section import typeset
 from wauve_dist.reporting.wording import Estimate, p_value
 
 _ROW_HEIGHT_INCHES = 0.3
@@ -24,12 +25,12 @@ def forest_figure(result: ModelAccuracy, subgroups: Sequence[Subgroup]) -> Figur
     y = 1.0
     for subgroup in subgroups:
         headings.append((y, subgroup))
-        labels.append(subgroup.grouping.name)
+        labels.append(typeset(subgroup.grouping.name))
         rows.append(y)
         for level, figures in subgroup.levels.items():
             y += 1
             drawn.append((y, figures))
-            labels.append(f"{level}  ({figures.positives}/{figures.n})")
+            labels.append(f"{typeset(level)}  ({figures.positives}/{figures.n})")
             rows.append(y)
         y += 1.4
     figure = Figure(figsize=(10.4, 1.0 + _ROW_HEIGHT_INCHES * y), layout="constrained")
@@ -53,6 +54,7 @@ def forest_figure(result: ModelAccuracy, subgroups: Sequence[Subgroup]) -> Figur
                 va="center",
                 fontsize=8.5,
                 color=INK,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
             )
         axes.set_title("AUC" if metric == "auc" else metric.capitalize(), loc="left", fontsize=10)
         axes.tick_params(axis="y", length=0)
@@ -61,7 +63,9 @@ def forest_figure(result: ModelAccuracy, subgroups: Sequence[Subgroup]) -> Figur
         axes.set_axisbelow(True)
     panels[0].set_yticks(rows, labels)
     for label in panels[0].get_yticklabels():
-        label.set_fontweight("bold" if label.get_text() in {s.grouping.name for s in subgroups} | {"All"} else "normal")
+        label.set_fontweight(
+            "bold" if label.get_text() in {typeset(s.grouping.name) for s in subgroups} | {"All"} else "normal"
+        )
     panels[0].set_ylim(y - 0.4, -0.8)
     figure.supxlabel("In brackets: malignant / all cases of the group", fontsize=8.5)
     return figure

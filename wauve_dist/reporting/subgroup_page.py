@@ -9,7 +9,7 @@ import numpy as np
 
 from wauve_dist.evaluation.operating_point import PROPORTIONS
 from wauve_dist.evaluation.subgroups import DROP, SMALL_CLASS, SUFFICIENT_POWER
-from wauve_dist.reporting.subgroup_section import TESTS, group_names
+from wauve_dist.reporting.subgroup_section import TESTS, group_names, typeset
 from wauve_dist.reporting.wording import count, decimal, interval, p_value, percent
 
 
@@ -21,7 +21,7 @@ def subgroup_page(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     return [
         {
-            "name": name,
+            "name": typeset(name),
             "rows": [_row(level, groups[level]) for level in group_names(groups)],
             "p": [
                 {"value": p_value(_number(groups[TESTS][metric]["p"])), "method": groups[TESTS][metric]["method"]}
@@ -48,7 +48,7 @@ def subgroup_methods(document: Mapping[str, Any]) -> list[str]:
 def _row(level: str, figures: Mapping[str, Any]) -> dict[str, Any]:
     auc = figures["auc"]
     return {
-        "name": level,
+        "name": typeset(level),
         "size": f"{figures['positives']} / {figures['n']}",
         "underpowered": figures["underpowered"],
         "power": ", ".join(f"{metric} {percent(power)}" for metric, power in figures["power"].items()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -56,6 +57,12 @@ def subgroup_table(document: Mapping[str, Any]) -> pd.DataFrame:
 def group_names(groups: Mapping[str, Any]) -> list[str]:
     """The groups of an expression's entry, without the other entries."""
     return [name for name in groups if name not in _OTHER_KEYS]
+
+
+def typeset(expression: str) -> str:
+    """``age>=50`` as a reader wants it, age ≥ 50."""
+    spaced = re.sub(r"\s*(<=|>=|<|>)\s*", r" \1 ", expression).strip()
+    return spaced.replace("<=", "≤").replace(">=", "≥").replace(":", ": ").replace("_", " ")
 
 
 def _test(levels: dict[str, Any], metric: str) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""The paper's external validation through the command line: Tables 3, 4 and 5 from two CSV files."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from published_study import COUNTS, MODEL_THRESHOLD, predictions, prints_as, readings
+
+LAUNCHER = Path(__file__).parents[2] / "launch" / "evaluate.py"
+METRICS = {"SENS": "sensitivity", "SPEC": "specificity", "PPV": "ppv", "NPV": "npv", "ACC": "accuracy"}
+SUBGROUPS = "site,age>=50,lesion_size_mm<=10,birads:2-3/4-5"
+LEVELS = {
+    "PUMCH": ("site", "PUMCH"),
+    "NCC": ("site", "NCC"),
+    "<50": ("age>=50", "<50"),
+    ">=50": ("age>=50", ">=50"),
+    "<=10mm": ("lesion_size_mm<=10", "<=10"),
+    ">10mm": ("lesion_size_mm<=10", ">10"),
+    "BI-RADS 2-3": ("birads:2-3/4-5", "2-3"),
+    "BI-RADS 4-5": ("birads:2-3/4-5", "4-5"),
+}
+
+
+def _evaluate(*arguments):
+    """Call the command in this process, where the heavy imports are already made; return its exit status."""
+    return runpy.run_path(str(LAUNCHER))["main"]([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    predictions().to_csv(folder / "predictions.csv", index=False)
+    readings().to_csv(folder / "readers.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(files):
+    status = _evaluate(
+        *("--predictions", files / "predictions.csv", "--readers", files / "readers.csv"),
+        *("--subgroups", SUBGROUPS, "--threshold", MODEL_THRESHOLD, "--resamples", 199, "--out", files / "report"),
+    )
+    assert status == 0
+    return files / "report"
+
+
+@pytest.fixture(scope="module")
+def metrics(report):
+    return json.loads((report / "metrics.json").read_text())
+
+
+def _figure(metrics, table, row, metric):
+    if table == "3":
+        subgroup, level = LEVELS[row]
+        return metrics["subgroups"][subgroup][level][METRICS[metric]]
+    if row == "AI":
+        return metrics["models"]["WAUVE"][METRICS[metric]]
+    reader = row.removesuffix("+AI").replace("Avg", "average")
+    return metrics["readers"][reader]["assisted" if row.endswith("+AI") else "alone"][METRICS[metric]]
+
+
+@pytest.mark.parametrize("record", COUNTS["proportions"], ids=lambda record: f"Table {' '.join(record[:3])}")
+def test_every_figure_of_tables_3_and_4_is_in_metrics_json(metrics, record):
+    table, row, metric, _, printed, printed_limits = record
+    found = _figure(metrics, table, row, metric)
+    assert prints_as(100 * found["value"], printed)
+    if printed_limits:
+        assert prints_as(100 * found["ci_low"], printed_limits[0])
+        assert prints_as(100 * found["ci_high"], printed_limits[1])
+
+
+@pytest.mark.parametrize(("name", "printed"), [(r[0], r[-1]) for r in COUNTS["paired"] + COUNTS["unpaired"]])
+def test_every_p_value_of_tables_3_and_4_is_in_metrics_json(metrics, name, printed):
+    table, versus, metric = name.split(", ")
+    first, second = versus.split(" vs ")
+    if table == "Table 3":
+        p = metrics["subgroups"][LEVELS[first][0]]["p"][METRICS[metric]]["p"]
+    else:
+        reader = metrics["readers"][first.removesuffix("+AI").replace("Avg", "average")]
+        comparison = "alone against the model" if second == "AI" else "assisted against alone"
+        rows = reader["p"][comparison]
+        p = next(row["p"] for row in rows if row["metric"] == METRICS[metric] and "score" not in row["method"])
+    assert prints_as(p, printed)
+
+
+@pytest.mark.parametrize("name", COUNTS["adjustments"])
+def test_table_5_is_in_metrics_json(metrics, name):
+    reader, kind = name.split("-")
+    found, published = metrics["readers"]["adjustments"][reader][kind], COUNTS["adjustments"][name]
+    assert {key: found[key] for key in published} == published
+
+
+def test_the_undefined_p_value_is_null_not_a_number(metrics):
+    # Reader 4 has a negative predictive value of 100 % alone and assisted: there is nothing to test.
+    rows = metrics["readers"]["R4"]["p"]["assisted against alone"]
+    assert [row["p"] for row in rows if row["metric"] == "npv"] == [None, None]
+
+
+def test_tables_and_figures_are_written_and_the_page_shows_them(report):
+    readers = pd.read_csv(report / "tables" / "readers.csv")
+    assert set(readers["reader"]) == {"R1", "R2", "R3", "R4", "average"}
+    adjustments = pd.read_csv(report / "tables" / "adjustments.csv")
+    assert adjustments.query("`class` == 'benign'")["biopsies_avoided"].sum() == 31
+    assert len(pd.read_csv(report / "tables" / "subgroups.csv")) == 8 * 7
+    for name in ("readers", "kappa", "subgroups"):
+        assert (report / "figures" / f"{name}.svg").stat().st_size > 5_000
+        assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (report / "report.html").read_text()
+    assert "31 benign readings moved from biopsy" in page
+    assert "Obuchowski-Rockette, random readers and cases" in page
+    assert "--readers was not given" not in page
+
+
+def test_the_threshold_can_be_matched_to_the_readers(files):
+    status = _evaluate(
+        *("--predictions", files / "predictions.csv", "--readers", files / "readers.csv"),
+        *("--threshold-rule", "match-readers", "--resamples", 20, "--out", files / "matched"),
+    )
+    assert status == 0
+    metrics = json.loads((files / "matched" / "metrics.json").read_text())
+    # 453 of 460 readings are right; of k / 115 the nearest is 113.
+    assert metrics["models"]["WAUVE"]["sensitivity"]["k"] == 113
+    assert metrics["models"]["WAUVE"]["threshold"]["rule"] == "match-readers"
+    assert metrics["models"]["WAUVE"]["threshold"]["same_data"] is True
+    assert "nearest to the average sensitivity" in (files / "matched" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threshold-rule", "match-readers"], "give the readings to match with --readers"),
+        (["--subgroups", "hospital"], "have no column 'hospital'"),
+        (["--subgroups", "odd"], "cases of 'yes' are benign, so that most figures are undefined"),
+        (["--readers", "predictions.csv"], "column 'reader' is missing"),
+        (["--readers", "absent.csv"], "there is no such file"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(capsys, tmp_path, arguments, message):
+    table = predictions()
+    table["odd"] = ((table["label"] == 0) & (table.index % 2 == 0)).map({True: "yes", False: "no"})
+    table.to_csv(tmp_path / "predictions.csv", index=False)
+    arguments = [tmp_path / word if word.endswith(".csv") else word for word in arguments]
+    status = _evaluate("--predictions", tmp_path / "predictions.csv", *arguments, "--out", tmp_path / "out")
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
