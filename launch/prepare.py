@@ -13,6 +13,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands)
     _add_tracks(commands)
+    _add_import_coco(commands)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -81,6 +82,40 @@ def _run_tracks(arguments: argparse.Namespace) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(path)
+
+
+def _add_import_coco(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "import-coco",
+        help="import single images with COCO boxes, such as BUSI",
+        description="Import single images with COCO boxes. Images that show the same picture stay in one split.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--annotations", type=Path, required=True, help="COCO's JSON")
+    parser.add_argument("--images", type=Path, required=True, help="folder that file_name is relative to")
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the images for validation")
+    parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the images for testing")
+    parser.add_argument("--seed", type=int, default=1, help="of the split")
+    parser.set_defaults(run=_run_import_coco)
+
+
+def _run_import_coco(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.importers.coco import import_coco
+
+    try:
+        summary = import_coco(
+            arguments.annotations,
+            arguments.images,
+            arguments.out,
+            val_fraction=arguments.val_fraction,
+            test_fraction=arguments.test_fraction,
+            seed=arguments.seed,
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(summary)
+    print(arguments.out / "manifest.csv")
 
 
 if __name__ == "__main__":
