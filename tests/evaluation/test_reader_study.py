@@ -99,6 +99,17 @@ def test_the_pooled_reader_is_shown_with_limits_that_keep_a_patient_together(stu
     assert "generalised score, clustered by patient" in {row.method for row in study.average.against_alone}
 
 
+def test_a_pooled_reader_without_a_miss_is_not_certain(videos):
+    table = readings().merge(videos[["video_id", "label"]], on="video_id")
+    table["birads"] = table["birads"].mask(table["label"] == 1, "5")
+    crossed = cross_readings(table.query("assisted == 0"), videos["video_id"], SOURCE)
+    positive = (videos["label"] == 1).to_numpy()
+    study = evaluate_readers(crossed, positive, videos["patient_id"].to_numpy(), positive, seed=0, num_resamples=99)
+    low, high = study.average.figures["alone"].by_patient["sensitivity"]
+    # The 115 malignant lesions, not their 460 readings, bound it: .025 ** (1 / 115).
+    assert (low, high) == pytest.approx((0.025 ** (1 / 115), 1.0))
+
+
 def test_multi_reader_analyses_compare_alone_with_assisted_in_every_design(study, videos, crossed):
     methods = [result.method for result in study.mrmc]
     assert len(set(methods)) == 5

@@ -69,7 +69,8 @@ class OperatingPoint:
 
     Attributes:
         by_patient: metric to bootstrap limits by patient, which beside the binomial intervals respect that a patient
-            has several cases; empty where every patient has one.
+            has several cases; at 0 % and 100 % the exact limits for as many patients; empty where every patient has
+            one.
     """
 
     threshold: Threshold
@@ -199,6 +200,13 @@ def evaluate_operating_point(
     if several_per_patient and tp + fp and tn + fn:
         lows, highs = percentile_interval(bootstrap(all_proportions, codes, num_resamples, seed).values, confidence)
         by_patient = {name: (float(low), float(high)) for name, low, high in zip(PROPORTIONS, lows, highs, strict=True)}
+        counted = (positive, ~positive, called, ~called, np.ones_like(positive))
+        for (name, (low, high)), of in zip(list(by_patient.items()), counted, strict=True):
+            if low == high and low in (0.0, 1.0):
+                # All right or all wrong: every resample agrees, and the bootstrap would promise certainty.
+                num_patients = len(np.unique(codes[of]))
+                exact = clopper_pearson(round(low * num_patients), num_patients, confidence)
+                by_patient[name] = exact.ci_low, exact.ci_high
     return OperatingPoint(
         threshold=threshold,
         confusion=counts,
