@@ -69,6 +69,18 @@ def test_intervals_agree_with_scipy(method):
     assert (ours.ci_low, ours.ci_high) == pytest.approx((theirs.low, theirs.high), abs=0.009)
 
 
+@pytest.mark.parametrize("step", [None, 0.2])
+def test_the_percentile_interval_is_that_of_a_loop_over_the_same_resamples(step):
+    labels, scores = scored(120, step=step)
+    rng = np.random.default_rng(6)
+    loop = []
+    for _ in range(400):
+        drawn = rng.integers(0, 120, 120, dtype=np.uint32)
+        loop.append(roc_auc_score(labels[drawn], scores[drawn]))
+    ours = bootstrap_auc(labels, scores, seed=6, num_resamples=400)
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(np.quantile(loop, [0.025, 0.975]), abs=1e-12)
+
+
 def test_resampling_by_patient_widens_the_interval_of_copied_videos():
     labels, scores = scored(60)
     alone = bootstrap_auc(labels, scores, np.arange(60), seed=0, num_resamples=2000)

@@ -70,7 +70,10 @@ def delong_covariance(labels: ArrayLike, scores: ArrayLike, groups: Groups = Non
         kind: np.stack([np.bincount(codes[of], row[of], num_units).astype(np.float64) for row in deviation])
         for kind, of in (("malignant", positive), ("benign", ~positive))
     }
-    num_with = {"malignant": len(np.unique(codes[positive])), "benign": len(np.unique(codes[~positive]))}
+    num_with = {
+        kind: int(np.count_nonzero(np.bincount(codes[of])))
+        for kind, of in (("malignant", positive), ("benign", ~positive))
+    }
     for kind, number in num_with.items():
         if number < 2:
             raise EvaluationError(f"DeLong's variance needs at least 2 patients with a {kind} case, there is {number}.")
