@@ -67,7 +67,7 @@ def test_every_codec_decodes_to_the_frames_that_went_in(codec, tmp_path):
         decoded = np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)]).astype(float)
     rendered = np.stack([frame.pixels for frame in SyntheticVideo(case, 96, 18, 18)]).astype(float)
     assert decoded.shape == rendered.shape
-    assert np.abs(decoded - rendered).mean() < 4
+    assert np.abs(decoded - rendered).mean() < 6  # speckle is hard to compress; another frame is 17 and more away
     # Nor is one frame shown in another's place.
     distance = np.abs(decoded[:, None] - rendered[None]).mean(axis=(2, 3))
     np.testing.assert_array_equal(distance.argmin(axis=1), np.arange(18))

@@ -27,10 +27,10 @@ PATHOLOGY_SHARES = {
     1: {"invasive ductal carcinoma": 0.82, "ductal carcinoma in situ": 0.09, "other malignant": 0.09},
 }
 # Malignant lesions' appearance is Beta-distributed with these parameters, benign ones' with the same, exchanged.
-APPEARANCE_BETA = (7.0, 1.7)
+APPEARANCE_BETA = (8.0, 1.7)
 # What a reader makes of the appearance, below which a report says 2, 3, 4A, 4B, 4C; above the last it says 5.
-READER_NOISE = 0.12
-BIRADS_THRESHOLDS = {"2": 0.05, "3": 0.24, "4A": 0.5, "4B": 0.73, "4C": 0.97}
+READER_NOISE = 0.25
+BIRADS_THRESHOLDS = {"2": -0.10, "3": 0.17, "4A": 0.51, "4B": 0.79, "4C": 1.13}
 
 
 @dataclass(frozen=True)
@@ -170,15 +170,15 @@ def _draw_descriptors(rng: np.random.Generator, appearance: float) -> Descriptor
     return Descriptors(
         size_mm=float(np.clip(rng.lognormal(np.log(14.0 + 4.0 * appearance), 0.32), 8.0, 28.0)),
         height_to_width=between(0.60, 1.02, 0.14, 0.4, 1.5),
-        lobulation=between(0.02, 0.2, 0.05, 0.0, 0.28),
+        lobulation=between(0.02, 0.2, 0.055, 0.0, 0.28),
         num_spicules=int(rng.integers(5, 15)) if spiculated else 0,
-        spicule_length=between(0.15, 0.45, 0.08, 0.1, 0.6),
+        spicule_length=between(0.15, 0.5, 0.08, 0.1, 0.65),
         margin_mm=float(np.exp(between(np.log(0.2), np.log(1.2), 0.5, np.log(0.12), np.log(2.0)))),
         contrast_db=between(-14.0, -15.5, 3.0, -26.0, -9.0),
         heterogeneity_db=between(1.0, 3.5, 0.8, 0.3, 5.0),
         halo_db=between(-1.5, 8.5, 3.2, 0.0, 11.0),
-        attenuation_db_per_mm=between(-0.3, 1.05, 0.38, -0.6, 1.6),
-        sector_half_angle=float(rng.uniform(0.9, 1.6)),
+        attenuation_db_per_mm=between(-0.4, 1.15, 0.5, -0.6, 1.6),
+        sector_half_angle=float(rng.uniform(1.0, 1.7)),
     )
 
 

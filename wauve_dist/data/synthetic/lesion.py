@@ -19,7 +19,7 @@ from wauve_dist.data.synthetic.fields import Float32Array
 _LESION_STREAM = 12
 _NUM_LOBES = 12
 _SPICULE_SHARPNESS = 90.0  # a ray is about 1/sqrt(90) = 6 degrees wide
-_REACH = 1.9  # in longest radii: beyond it nothing of lesion, spicules or halo is left
+_HALO_MM = 3.5  # beyond it nothing of the rim is left
 _CIRCUMSCRIBED_MM = 0.15
 
 
@@ -64,19 +64,33 @@ class Lesion:
         self._spicules = self._draw_spicules(rng)
         self._spicule_heights = rng.uniform(0.5, 1.0, look.num_spicules).astype(np.float32) * look.spicule_length
         self._mottle_waves = rng.normal(0.0, 0.9, (_NUM_LOBES, 3)).astype(np.float32)  # radians per mm
-        self.reach_mm = _REACH * float(self.radii_mm.max())
+        spikes = look.spicule_length if look.num_spicules else 0.0
+        self._largest_surface = min(1 + 2.5 * look.lobulation + spikes, 1.7)
+        ru, rv, rz = map(float, self.radii_mm)
+        cos, sin = np.cos(self._tilt), np.sin(self._tilt)
+        extents_mm = np.array([np.hypot(ru * cos, rz * sin), rv, np.hypot(ru * sin, rz * cos)])
+        self._reach_mm = (self._largest_surface * extents_mm + _HALO_MM).astype(np.float32)
 
     @property
     def size_mm(self) -> float:
         """Longest diameter of the ellipsoid behind the surface."""
         return 2 * float(self.radii_mm.max())
 
+    @property
+    def half_length_mm(self) -> float:
+        """How far the surface reaches from the centre along the sweep, to either side."""
+        polar, azimuth = np.meshgrid(np.linspace(0, np.pi, 60), np.linspace(0, 2 * np.pi, 120))
+        directions = np.stack([np.sin(polar) * np.cos(azimuth), np.cos(polar), np.sin(polar) * np.sin(azimuth)])
+        directions = directions.astype(np.float32)
+        reach = self._surface(directions, self._cap(directions)) * np.abs(directions[1])
+        return float(self.radii_mm[1] * reach.max())
+
     def window(self, u: Float32Array, v: Float32Array, z: Float32Array) -> Window | None:
         """Find where in a plane of points [D, B] the lesion can be, or None."""
-        centre = self.centre_mm
-        near = np.abs(u - centre[0]) < self.reach_mm
-        near &= np.abs(v - centre[1]) < self.reach_mm
-        near &= np.abs(z - centre[2]) < self.reach_mm
+        centre, reach = self.centre_mm, self._reach_mm
+        near = np.abs(u - centre[0]) < reach[0]
+        near &= np.abs(v - centre[1]) < reach[1]
+        near &= np.abs(z - centre[2]) < reach[2]
         rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
         if not len(rows):
             return None
@@ -146,7 +160,7 @@ class Lesion:
         surface += 1
         for spicule, height in zip(self._spicules, self._spicule_heights, strict=True):
             surface += height * np.exp(np.float32(_SPICULE_SHARPNESS) * (_dot(directions, spicule) - 1))
-        return np.asarray(np.clip(surface, 0.4, 1.6))
+        return np.asarray(np.clip(surface, 0.4, self._largest_surface))
 
     def _cap(self, directions: Float32Array) -> Float32Array:
         """1 on the part of the surface that carries the malignant features, 0 elsewhere."""

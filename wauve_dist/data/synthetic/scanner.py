@@ -17,7 +17,7 @@ from scipy import fft, ndimage
 from wauve_dist.data.synthetic.anatomy import Tissue
 from wauve_dist.data.synthetic.fields import Complex64Array, Float32Array
 
-NUM_BEAMS = 168
+NUM_BEAMS = 152
 _SPARE_BEAMS = 6  # on either side, outside the picture: the lateral filter is circular
 
 

@@ -39,7 +39,7 @@ def draw_sweep(rng: np.random.Generator, num_frames: int, lesion_half_length_mm:
     Args:
         rng: source of all its randomness.
         num_frames: length of the video.
-        lesion_half_length_mm: half the stretch of v in which a plane can cut the lesion.
+        lesion_half_length_mm: half the stretch of v in which an upright plane can cut the lesion.
     """
     start = -lesion_half_length_mm - rng.uniform(*_CLEAR_MM)
     end = lesion_half_length_mm + rng.uniform(*_CLEAR_MM)
@@ -47,9 +47,11 @@ def draw_sweep(rng: np.random.Generator, num_frames: int, lesion_half_length_mm:
     travelled = np.concatenate([[0.0], np.cumsum(speed[1:])])
     v_mm = start + (end - start) * travelled / travelled[-1]
     u_mm = rng.uniform(-2.0, 2.0) + _DRIFT_MM * _tremor(rng, num_frames, smoothness=7.0)
-    # The hand's lean decays towards the ends, where it must not bring the lesion back into view.
-    tilt = _TILT_RAD * _tremor(rng, num_frames, smoothness=8.0)
-    yaw = _YAW_RAD * _tremor(rng, num_frames, smoothness=8.0)
+    # The hand is upright at both ends, where leaning would bring the lesion back into view.
+    progress = (v_mm - start) / (end - start)
+    upright = np.sqrt(4 * progress * (1 - progress))
+    tilt = _TILT_RAD * upright * _tremor(rng, num_frames, smoothness=8.0)
+    yaw = _YAW_RAD * upright * _tremor(rng, num_frames, smoothness=8.0)
     compression = 1.0 + _COMPRESSION * _tremor(rng, num_frames, smoothness=6.0)
     return [Pose(*map(float, values)) for values in zip(u_mm, v_mm, tilt, yaw, compression, strict=True)]
 

@@ -18,7 +18,7 @@ from wauve_dist.data.synthetic.sweep import Pose, draw_sweep, plane_points
 
 MIN_BOX_SIDE_PX = 6  # at 256 pixels; a smaller cross-section is not annotated
 _VIDEO_STREAM = 13
-_SAMPLES_PER_PIXEL = 1.15
+_SAMPLES_PER_PIXEL = 1.0
 _GAIN_SPREAD_DB = 2.0
 
 
@@ -53,7 +53,7 @@ class SyntheticVideo:
         self.lesion = Lesion(case, self._anatomy)
         self.beams = Beams(vendor, round(_SAMPLES_PER_PIXEL * vendor.sector_xywh[3] * frame_size))
         num_frames = int(rng.integers(min_frames, max_frames + 1))
-        self.poses = draw_sweep(rng, num_frames, 1.25 * float(self.lesion.radii_mm[1]))
+        self.poses = draw_sweep(rng, num_frames, self.lesion.half_length_mm)
         direction = rng.uniform(0.0, 2 * np.pi)
         self._direction = np.float32(np.cos(direction)), np.float32(np.sin(direction))
         day = np.datetime64("2031-01-01") + int(rng.integers(0, 1000))
