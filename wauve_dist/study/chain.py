@@ -76,7 +76,13 @@ def stages_of(config: StudyConfig) -> list[Stage]:
         Stage(
             "predictions",
             out / "predictions",
-            (*find, "--split=test", f"--classifier={classifier}", f"--out={out / 'predictions'}"),
+            (
+                *find,
+                "--split=test",
+                f"--classifier={classifier}",
+                f"--call-threshold={config.threshold}",
+                f"--out={out / 'predictions'}",
+            ),
             (manifest, detector, classifier),
         ),
         Stage(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,7 +55,11 @@ class TrainingCLI(LightningCLI):
             raise FileNotFoundError(
                 f"--resume: there is no {self.last_checkpoint}. Check --out, or leave --resume out to start anew."
             )
+        rank_zero_only(self.parser.save)(self.config, out / "config.yaml", overwrite=True, multifile=False)
         self.config.trainer.default_root_dir = str(out)
+        for callback in self.config.trainer.callbacks or []:
+            if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.dirpath is None:
+                callback.init_args.dirpath = str(out / "checkpoints")
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; without loggers of its own in the YAML it gets ours."""
@@ -70,10 +73,10 @@ class TrainingCLI(LightningCLI):
         return Path(self.config.out) / "checkpoints" / "last.ckpt"
 
 
-def train(argv: Sequence[str]) -> None:
-    """Train what ``argv`` describes; leave a complete run folder.
+def train() -> None:
+    """Train what the command line describes; leave a complete run folder.
 
-    The folder holds ``config.yaml`` (resolved), ``metrics.csv``, ``checkpoints/best.ckpt`` and ``last.ckpt``, and
+    The folder holds ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes), ``checkpoints/best.ckpt`` and ``last.ckpt``, and
     ``wandb/``.
     """
     try:
@@ -83,8 +86,7 @@ def train(argv: Sequence[str]) -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
-            save_config_kwargs={"overwrite": True},  # the folder is new, or this run resumes in it
-            args=["--help" if argument == "--help-all" else argument for argument in argv],
+            save_config_callback=None,  # it would land beside the metrics; the run folder has it already
             run=False,
         )
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last_checkpoint if cli.config.resume else None)

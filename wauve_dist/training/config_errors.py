@@ -26,8 +26,8 @@ def explained(message: str, parser: ArgumentParser) -> str:
     if wrong := _first(r"Option '([\w.]+)' is not accepted", lines):
         if class_path:
             return f"{wrong} is not an option of {class_path}. {_suggestion(wrong, _parameters(_imported(class_path)))}"
-        names = {action.dest.split(".")[0] for action in parser._actions} - _NOT_IN_A_CONFIG
-        return f"{wrong} is not an option. {_suggestion(wrong, names)}"
+        keys = {action.dest.split(".")[0] for action in parser._actions} - _NOT_IN_A_CONFIG
+        return f"{wrong} is not an option. {_suggestion(wrong, keys)}"
     if class_path and (wrong := _first(r'Parser key "([\w.]+)":', [line for line in lines if '"model"' not in line])):
         fault = _first(r"(Expected a .*)", lines) or message
         return f"{class_path}: {wrong}: {fault}"

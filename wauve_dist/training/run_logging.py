@@ -1,4 +1,4 @@
-"""Where a run's figures go: metrics.csv in the run folder, and W&B."""
+"""Where a run's figures go: CSV in the run folder, and W&B."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def build_loggers(out: Path, wandb_mode: WandbMode) -> list[Logger]:
     """Build the loggers of a run folder.
 
     Args:
-        out: run folder; gets ``metrics.csv`` and, unless W&B is disabled, ``wandb/``.
+        out: run folder; gets ``metrics/version_N/metrics.csv``, N counting its resumes, and, unless W&B is disabled,
+            ``wandb/``.
         wandb_mode: ``offline`` writes files that ``wandb sync`` uploads later and needs neither account nor network.
     """
-    # Empty name and version: the figures lie in the run folder itself, beside checkpoints/.
-    loggers: list[Logger] = [CSVLogger(out, name="", version="")]
+    loggers: list[Logger] = [CSVLogger(out, name="metrics")]
     if wandb_mode != "disabled":
         loggers.append(WandbLogger(name=out.name, save_dir=out, project="wauve_dist", mode=wandb_mode))
     return loggers
