@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from wauve_dist.structures.clips import CLIP_LENGTH, clip_starts
 
@@ -33,26 +32,27 @@ class ClipWindow(NamedTuple):
     first_row: int
 
 
-def track_spans(tracks_of_video: pd.DataFrame) -> list[TrackSpan]:
+def track_spans(track_ids: Sequence[int], frames: Sequence[int]) -> list[TrackSpan]:
     """List the tracks of a video that are long enough for a clip.
 
     Args:
-        tracks_of_video: columns track_id, frame, in order of track, then of frame, as ``crop_cache`` stores them.
+        track_ids: [T], in order of track, then of frame, as the crops are stored.
+        frames: [T], likewise.
 
     Raises:
         ValueError: a track skips a frame, so that its crops are not adjacent.
     """
-    spans, first_row = [], 0
-    for track_id, rows in tracks_of_video.groupby("track_id"):
-        frames = rows["frame"].to_numpy()
-        if gaps := np.flatnonzero(np.diff(frames) != 1).tolist():
+    ids, first_rows, lengths = np.unique(np.asarray(track_ids), return_index=True, return_counts=True)
+    spans = []
+    for track_id, first_row, num_frames in zip(ids.tolist(), first_rows.tolist(), lengths.tolist(), strict=True):
+        last_row = first_row + num_frames - 1
+        if frames[last_row] - frames[first_row] != num_frames - 1:
             raise ValueError(
-                f"track {track_id} of video {rows['video_id'].iloc[0]!r} skips from frame {frames[gaps[0]]} to "
-                f"{frames[gaps[0] + 1]}. Interpolate the gap, or split the track there."
+                f"track {track_id} skips frames: {num_frames} boxes from frame {frames[first_row]} to "
+                f"{frames[last_row]}. Interpolate its gaps, or split it there."
             )
-        if len(frames) >= CLIP_LENGTH:
-            spans.append(TrackSpan(int(track_id), first_row, len(frames)))
-        first_row += len(frames)
+        if num_frames >= CLIP_LENGTH:
+            spans.append(TrackSpan(track_id, first_row, num_frames))
     return spans
 
 

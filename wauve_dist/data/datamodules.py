@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
 from wauve_dist.data.augmentation import augment_clips
 from wauve_dist.data.batches import ClipBatch, FrameBatch
-from wauve_dist.data.clip_sampling import track_spans
-from wauve_dist.data.crop_cache import cached_crops
+from wauve_dist.data.clip_sampling import TrackSpan, track_spans
+from wauve_dist.data.crop_cache import CropRecipe, crop_recipes
 from wauve_dist.data.datasets import (
     CroppedVideo,
     EvaluationClips,
@@ -25,9 +28,10 @@ from wauve_dist.data.datasets import (
     TrainingClips,
     TrainingFrames,
 )
-from wauve_dist.data.frame_store import cached_frames
+from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.structures.annotations import read_annotations
+from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.structures.tables import TRACKS, read_manifest, read_table
 
 _Batch = TypeVar("_Batch", ClipBatch, FrameBatch)
@@ -42,6 +46,7 @@ class _DataModule(pl.LightningDataModule):
         super().__init__()
         self._manifest, self._cache_dir = Path(manifest), Path(cache_dir)
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
+        self._known: set[str] = set()
 
     def prepare_data(self) -> None:
         """Fill the cache in one process per node before the others look for it."""
@@ -55,6 +60,7 @@ class _DataModule(pl.LightningDataModule):
             raise ValueError(
                 f"{self._manifest}: has no column 'split'. Add it, with train, val or test for every video."
             )
+        self._known = set(manifest["video_id"])
         videos = {split: manifest[manifest["split"] == split] for split in _SPLITS_OF_STAGE[stage]}
         for split, rows in videos.items():
             if rows.empty:
@@ -62,13 +68,26 @@ class _DataModule(pl.LightningDataModule):
         return videos
 
     def _check_known(self, video_ids: pd.Series, source: Path) -> None:
-        known = read_manifest(self._manifest)["video_id"]
-        if unknown := sorted(set(video_ids) - set(known)):
+        if unknown := sorted(set(video_ids) - self._known):
             raise ValueError(
                 f"{source}: names {len(unknown)} videos that {self._manifest} does not list: "
                 f"{', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}. "
                 "Add them to the manifest, or use the files that belong together."
             )
+
+    def _cached(self, recipes: Mapping[str, ArrayRecipe], title: str) -> dict[str, Path]:
+        paths = cached_arrays(list(recipes.values()), self._cache_dir, self._num_workers, title)
+        return dict(zip(recipes, paths, strict=True))
+
+    @staticmethod
+    def _report_missing(split: str, rows: pd.DataFrame, found: set[str], what: str, source: Path) -> None:
+        """Warn of videos that give no sample; raise where none is left."""
+        missing = [video_id for video_id in rows["video_id"] if video_id not in found]
+        message = f"{source}: {len(missing)} of {len(rows)} videos of split {split!r} have no {what}"
+        if len(missing) == len(rows):
+            raise ValueError(f"{message}. Were it and the manifest made from the same data?")
+        if missing:
+            rank_zero_warn(f"{message} and take no part: {', '.join(missing)}.")
 
     def _training_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
         return self._loader(dataset, TrainingSampler(num_samples, self._seed, *self._rank_and_world_size()))
@@ -126,16 +145,31 @@ class ClipDataModule(_DataModule):
     def setup(self, stage: str) -> None:
         """Read the tables, and the crops of the splits that ``stage`` needs."""
         videos = self._videos(stage)
-        tracks = read_table(self._tracks, TRACKS).sort_values(["video_id", "track_id", "frame"])
+        tracks = read_table(self._tracks, TRACKS)
         self._check_known(tracks["video_id"], self._tracks)
         for split, rows in videos.items():
             self._check_labels(split, rows)
-        files = {row.video_id: Path(row.path) for rows in videos.values() for row in rows.itertuples()}
-        crops = cached_crops(
-            files, tracks, self._crop_size, self._roi_context, self._cache_dir / "crops", self._num_workers
-        )
-        tracks_of = dict(iter(tracks.groupby("video_id")))
-        self._cropped = {split: self._with_clips(split, rows, tracks_of, crops) for split, rows in videos.items()}
+        recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context)
+        spans = {video_id: self._spans(video_id, recipe) for video_id, recipe in recipes.items()}
+        crops = self._cached(recipes, "Cutting lesion crops")
+        self._cropped = {}
+        for split, rows in videos.items():
+            labels = rows["label"] if "label" in rows else pd.Series(pd.NA, rows.index)
+            self._cropped[split] = [
+                CroppedVideo(
+                    video_id, float("nan") if pd.isna(label) else float(label), crops[video_id], spans[video_id]
+                )
+                for video_id, label in zip(rows["video_id"], labels, strict=True)
+                if spans.get(video_id)
+            ]
+            found = {video.video_id for video in self._cropped[split]}
+            self._report_missing(split, rows, found, f"track of {CLIP_LENGTH} frames", self._tracks)
+
+    def _spans(self, video_id: str, recipe: CropRecipe) -> list[TrackSpan]:
+        try:
+            return track_spans(recipe.track_ids, recipe.frames)
+        except ValueError as error:
+            raise ValueError(f"{self._tracks}, video {video_id!r}: {error}") from error
 
     def _check_labels(self, split: str, rows: pd.DataFrame) -> None:
         if split == "test":
@@ -146,28 +180,6 @@ class ClipDataModule(_DataModule):
                 f"{self._manifest}: {len(unlabelled)} videos of split {split!r} have no label, the first is "
                 f"{unlabelled['video_id'].iloc[0]!r}. Fill in column 'label' (0 or 1), or clear their split."
             )
-
-    def _with_clips(
-        self, split: str, rows: pd.DataFrame, tracks_of: dict[str, pd.DataFrame], crops: dict[str, Path]
-    ) -> list[CroppedVideo]:
-        cropped, without = [], []
-        for row in rows.itertuples():
-            spans = track_spans(tracks_of[row.video_id]) if row.video_id in tracks_of else []
-            label = float("nan") if pd.isna(getattr(row, "label", None)) else float(row.label)
-            if spans:
-                cropped.append(CroppedVideo(row.video_id, label, crops[row.video_id], spans))
-            else:
-                without.append(row.video_id)
-        if not cropped:
-            raise ValueError(
-                f"{self._tracks}: no video of split {split!r} has a track of 8 frames. Improve the detector."
-            )
-        if without:
-            rank_zero_warn(
-                f"{len(without)} of {len(rows)} videos of split {split!r} have no track of 8 frames in {self._tracks}, "
-                f"so they give no clip: {', '.join(without)}."
-            )
-        return cropped
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         """Random clips of the training videos."""
@@ -224,40 +236,20 @@ class FrameDataModule(_DataModule):
         videos = self._videos(stage)
         annotations = read_annotations(self._annotations)
         self._check_known(annotations.frames["video_id"], self._annotations)
-        files = {row.video_id: Path(row.path) for rows in videos.values() for row in rows.itertuples()}
-        annotated = annotations.frames[annotations.frames["video_id"].isin(list(files))]
-        frames = (
-            pd.concat([evenly_spaced(rows, self._frames_per_video) for _, rows in annotated.groupby("video_id")])
-            if len(annotated)
-            else annotated
-        )
-        stores = cached_frames(files, frames, self._cache_dir / "frames", self._num_workers)
-        boxes_of = {
-            key: rows[["x1", "y1", "x2", "y2"]].to_numpy(np.float32)
-            for key, rows in annotations.boxes.groupby(["video_id", "frame"])
-        }
-        frames_of = dict(iter(frames.groupby("video_id")))
+        recipes = frame_recipes(_files(videos), annotations.frames, self._frames_per_video)
+        stores = self._cached(recipes, "Decoding annotated frames")
+        boxes_of: dict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)
+        for box in annotations.boxes.itertuples():
+            boxes_of[box.video_id, box.frame].append((box.x1, box.y1, box.x2, box.y2))
         self._stored = {}
         for split, rows in videos.items():
-            if without := [video_id for video_id in rows["video_id"] if video_id not in frames_of]:
-                rank_zero_warn(
-                    f"{len(without)} of {len(rows)} videos of split {split!r} have no frame in {self._annotations}, "
-                    f"so the detector never sees them: {', '.join(without)}."
-                )
             self._stored[split] = [
-                StoredFrame(
-                    video_id,
-                    int(frame),
-                    stores[video_id],
-                    row,
-                    boxes_of.get((video_id, frame), np.empty((0, 4), np.float32)),
-                )
+                StoredFrame(video_id, frame, stores[video_id], row, _boxes_array(boxes_of[video_id, frame]))
                 for video_id in rows["video_id"]
-                if video_id in frames_of
-                for row, frame in enumerate(frames_of[video_id]["frame"])
+                if video_id in recipes
+                for row, frame in enumerate(recipes[video_id].frames)
             ]
-            if not self._stored[split]:
-                raise ValueError(f"{self._annotations}: lists no frame of a video of split {split!r}. Annotate some.")
+            self._report_missing(split, rows, set(recipes), "annotated frame", self._annotations)
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """Augmented frames of the training videos."""
@@ -272,10 +264,12 @@ class FrameDataModule(_DataModule):
         return self._evaluation_loader(EvaluationFrames(self._stored["test"]), len(self._stored["test"]))
 
 
-def evenly_spaced(rows: pd.DataFrame, num_rows: int) -> pd.DataFrame:
-    """Keep at most ``num_rows`` rows at even distances, the first and the last among them."""
-    chosen = np.linspace(0, len(rows) - 1, min(num_rows, len(rows))).round().astype(int)
-    return rows.iloc[chosen]
+def _files(videos: Mapping[str, pd.DataFrame]) -> dict[str, Path]:
+    return {row.video_id: Path(row.path) for rows in videos.values() for row in rows.itertuples()}
+
+
+def _boxes_array(boxes: Sequence[tuple[float, ...]]) -> NDArray[np.float32]:
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def _as_is(batch: Sequence[_Batch] | _Batch) -> Sequence[_Batch] | _Batch:

@@ -1,7 +1,8 @@
-"""Annotated frames, cached: the few frames of a video that a detector learns from, out of one pass over it."""
+"""Annotated frames for the cache: the few frames of a video that a detector learns from, out of one pass over it."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from wauve_dist.data.array_cache import cached_arrays
 from wauve_dist.data.decoding import decode_frames
 
 
@@ -56,32 +56,35 @@ class FrameRecipe(NamedTuple):
         array.flush()
 
 
-def cached_frames(
-    videos: Mapping[str, Path], frames: pd.DataFrame, cache_dir: Path, num_workers: int
-) -> dict[str, Path]:
-    """Return one .npy of frames per video that has any, building what is missing.
+def frame_recipes(videos: Mapping[str, Path], frames: pd.DataFrame, frames_per_video: int) -> dict[str, FrameRecipe]:
+    """Say which frames to keep of every video that has annotated ones.
 
     Args:
         videos: video_id to its file.
-        frames: columns video_id, frame, width, height; only videos of ``videos``.
-        cache_dir: see ``array_cache.cached_arrays``.
-        num_workers: see ``array_cache.cached_arrays``.
-
-    Returns:
-        video_id to a file of uint8 [K, H, W], the video's K frames in order.
+        frames: annotated frames, columns video_id, frame, width, height; rows of other videos are left out.
+        frames_per_video: most frames per video; spread evenly over its annotated ones, the first and last included.
 
     Raises:
-        ValueError: a video cannot be decoded, is shorter than its annotations, or has another frame size.
+        ValueError: a video's annotations give several frame sizes.
     """
-    recipes = {}
-    for video_id, rows in frames.sort_values(["video_id", "frame"]).groupby("video_id"):
-        path = videos[str(video_id)]
-        if len(sizes := rows[["width", "height"]].drop_duplicates()) > 1:
+    frames_of: dict[str, list[int]] = defaultdict(list)
+    size_of: dict[str, tuple[int, int]] = {}
+    for row in frames.sort_values(["video_id", "frame"]).itertuples():
+        if row.video_id not in videos:
+            continue
+        frames_of[row.video_id].append(int(row.frame))
+        size = (int(row.width), int(row.height))
+        if size != size_of.setdefault(row.video_id, size):
             raise ValueError(
-                f"{path}: its annotations give frames of several sizes ({sizes.to_numpy().tolist()}). "
-                "Correct width and height in images."
+                f"{videos[row.video_id]}: its annotations give frames of {size_of[row.video_id]} and of {size} (width, "
+                "height). Correct width and height in images."
             )
-        width, height = sizes.iloc[0].astype(int)
-        recipes[str(video_id)] = FrameRecipe(path, rows["frame"].tolist(), int(width), int(height))
-    paths = cached_arrays(list(recipes.values()), cache_dir, num_workers, "Decoding annotated frames")
-    return dict(zip(recipes, paths, strict=True))
+    return {
+        video_id: FrameRecipe(videos[video_id], _evenly_spaced(numbers, frames_per_video), *size_of[video_id])
+        for video_id, numbers in frames_of.items()
+    }
+
+
+def _evenly_spaced(numbers: list[int], num_kept: int) -> list[int]:
+    kept = np.linspace(0, len(numbers) - 1, min(num_kept, len(numbers))).round().astype(int)
+    return [numbers[index] for index in kept]
