@@ -47,6 +47,12 @@ def main(argv: list[str]) -> int:
         metavar="LIST",
         help="groups of videos for the first model, such as site,age>=50,lesion_size_mm<=10,birads:2-3/4-5 (quote it)",
     )
+    parser.add_argument(
+        "--adjust",
+        default="none",
+        choices=("none", "holm", "benjamini-hochberg", "bonferroni"),
+        help="also give p-values corrected for their number, per kind of comparison (default: none)",
+    )
     parser.add_argument("--resamples", type=int, default=9999, metavar="N", help="bootstrap resamples (default: 9999)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples (default: 0)")
     options = parser.parse_args(argv)
@@ -68,6 +74,7 @@ def main(argv: list[str]) -> int:
             annotations=options.annotations,
             readers=options.readers,
             subgroups=options.subgroups,
+            adjustment=options.adjust,
             num_resamples=options.resamples,
             seed=options.seed,
         )

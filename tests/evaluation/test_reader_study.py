@@ -114,7 +114,7 @@ def test_multi_reader_analyses_compare_alone_with_assisted_in_every_design(study
     methods = [result.method for result in study.mrmc]
     assert len(set(methods)) == 5
     for result in study.mrmc:
-        for row, condition in enumerate(("alone", "assisted")):
+        for row, condition in enumerate(("assisted", "alone")):
             expected = [roc_auc_score(videos["label"], ranks) for ranks in crossed.ranks[condition]]
             assert result.aucs[row] == pytest.approx(expected, abs=1e-12)
 

@@ -113,6 +113,32 @@ def test_tables_and_figures_are_written_and_the_page_shows_them(report):
     assert "--readers was not given" not in page
 
 
+def test_p_values_can_be_corrected_for_their_number(files):
+    predictions().assign(model="2D", score=1 - predictions()["score"]).to_csv(files / "other.csv", index=False)
+    status = _evaluate(
+        *("--predictions", files / "predictions.csv", files / "other.csv", "--readers", files / "readers.csv"),
+        *("--subgroups", SUBGROUPS, "--threshold", MODEL_THRESHOLD, "--adjust", "holm", "--resamples", 20),
+        *("--out", files / "adjusted"),
+    )
+    assert status == 0
+    metrics = json.loads((files / "adjusted" / "metrics.json").read_text())
+    tests = [test for groups in metrics["subgroups"].values() for test in groups["p"].values()]
+    assert len(tests) == 4 * 6
+    smallest = min(tests, key=lambda test: test["p"])
+    assert smallest["p_adjusted"] == pytest.approx(24 * smallest["p"])
+    rows = [
+        row
+        for name in ("R1", "R2", "R3", "R4", "average")
+        for rows in metrics["readers"][name]["p"].values()
+        for row in rows
+    ]
+    for family in (tests, rows, metrics["comparisons"]):
+        assert all((row["p"] is None) == (row["p_adjusted"] is None) for row in family)
+        assert all(row["p_adjusted"] >= row["p"] for row in family if row["p"] is not None)
+    assert "corrected by the method holm" in (files / "adjusted" / "report.html").read_text()
+    assert "p_adjusted" in pd.read_csv(files / "adjusted" / "tables" / "subgroups.csv")
+
+
 def test_the_threshold_can_be_matched_to_the_readers(files):
     status = _evaluate(
         *("--predictions", files / "predictions.csv", "--readers", files / "readers.csv"),

@@ -99,7 +99,7 @@ class ReaderStudy:
         fleiss: condition to Fleiss' kappa of all readers; empty for a single reader.
         icc: condition to form to intraclass correlation of the BI-RADS ranks; empty for a single reader.
         adjustments: reader to class (``benign``, ``malignant``) to the shifts; empty without assisted readings.
-        mrmc: alone (first treatment) against assisted (second), AUC of the BI-RADS ranks, by design and method;
+        mrmc: assisted (first treatment) minus alone (second), AUC of the BI-RADS ranks, by design and method;
             empty without assisted readings or with a single reader.
     """
 
@@ -223,7 +223,7 @@ def _adjustments(readings: Readings, positive: BoolArray) -> dict[str, dict[str,
 def _mrmc(readings: Readings, positive: BoolArray, patients: NDArray[np.generic]) -> list[MRMCResult]:
     if "assisted" not in readings.ranks or len(readings.readers) < 2:
         return []
-    ratings = np.stack([readings.ranks["alone"], readings.ranks["assisted"]]).astype(np.float64)
+    ratings = np.stack([readings.ranks["assisted"], readings.ranks["alone"]]).astype(np.float64)
     designs: tuple[RandomFactors, ...] = ("readers and cases", "cases", "readers")
     return [
         *(obuchowski_rockette(positive, ratings, patients, random=random) for random in designs),

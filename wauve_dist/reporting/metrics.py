@@ -31,8 +31,8 @@ def metrics_document(
     }
     parts = {"detection": detection, "readers": readers, "subgroups": subgroups}
     document |= {name: dict(part) for name, part in parts.items() if part is not None}
-    rounded: dict[str, Any] = _rounded(document)
-    return rounded
+    finished: dict[str, Any] = rounded(document)
+    return finished
 
 
 def operating_point_document(point: OperatingPoint) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def _comparison(row: ModelComparison) -> dict[str, Any]:
     return document
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Ten significant digits: beyond them, machines differ. NaN, which JSON lacks, becomes null."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.10g}") if math.isfinite(value) else None
     return value

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wauve_dist import __version__
-from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
+from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting import wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
@@ -22,7 +22,8 @@ def render_page(
     *,
     scored: ScoredVideos,
     results: Mapping[str, ModelAccuracy],
-    comparisons: Sequence[ModelComparison],
+    comparisons: Sequence[Mapping[str, Any]],
+    adjustment: str,
     detection: Mapping[str, Any] | None,
     readers: Mapping[str, Any] | None,
     subgroups: Mapping[str, Any] | None,
@@ -39,7 +40,8 @@ def render_page(
     Args:
         scored: the videos.
         results: the figures of each model; the first is the one that the page is about.
-        comparisons: tests between models.
+        comparisons: the part ``comparisons`` of metrics.json.
+        adjustment: of p-values, by name.
         detection: the detector's figures, or None.
         readers: the part ``readers`` of metrics.json, or None.
         subgroups: the part ``subgroups``, or None.
@@ -69,7 +71,9 @@ def render_page(
         results=results,
         headlines={model: wording.headline(other) for model, other in results.items()},
         threshold_words=wording.threshold_words(result.operating_point.threshold),
-        comparisons={f"{a} minus {b}": list(rows) for (a, b), rows in groupby(comparisons, lambda row: (row.a, row.b))},
+        comparisons={
+            f"{a} minus {b}": list(rows) for (a, b), rows in groupby(comparisons, lambda row: (row["a"], row["b"]))
+        },
         detection=detection,
         readers=reader_page(readers, main, result.operating_point) if readers else None,
         subgroups=subgroup_page(subgroups) if subgroups else None,
@@ -83,7 +87,7 @@ def render_page(
         num_patients=int(scored.videos["patient_id"].nunique()),
         num_positive=int(scored.positive.sum()),
         cautions=wording.cautions(scored, results),
-        methods=wording.methods(scored, results, detection, seed)
+        methods=wording.methods(scored, results, detection, seed, adjustment)
         + (reader_methods(readers) if readers else [])
         + (subgroup_methods(subgroups) if subgroups else []),
         absent=wording.not_computed(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from wauve_dist.evaluation.operating_point import PROPORTIONS, OperatingPoint
 from wauve_dist.reporting.metrics import operating_point_document
 from wauve_dist.reporting.reader_section import AVERAGE, reader_names
@@ -91,11 +89,12 @@ def _row(name: str, figures: Mapping[str, Any], tests: list[dict[str, Any]]) -> 
         clustered = next((test for test in of_metric if "score" in test["method"]), None)
         cells.append(
             {
-                "value": percent(_number(figure["value"])),
+                "value": percent(figure["value"]),
                 "interval": _limits(figure, as_percent=True),
                 "by_patient": _by_patient(figure),
-                "p": p_value(_number(binomial["p"])) if binomial else "",
-                "p_clustered": p_value(_number(clustered["p"])) if clustered and "ci_by_patient" in figure else "",
+                "p": p_value(binomial["p"]) if binomial else "",
+                "p_adjusted": p_value(binomial["p_adjusted"]) if binomial and "p_adjusted" in binomial else "",
+                "p_clustered": p_value(clustered["p"]) if clustered and "ci_by_patient" in figure else "",
             }
         )
     return {"name": name, "cells": cells, "is_average": False}
@@ -106,12 +105,12 @@ def _mrmc_row(analysis: Mapping[str, Any]) -> dict[str, str]:
     return {
         "method": analysis["method"],
         **{
-            condition: f"{decimal(_number(mean['value']))} ({_limits(mean, as_percent=False)})"
+            condition: f"{decimal(mean['value'])} ({_limits(mean, as_percent=False)})"
             for condition, mean in analysis["means"].items()
         },
-        "gain": decimal(-difference["difference"]),
-        "limits": interval(-_number(difference["ci_high"]), -_number(difference["ci_low"]), False),
-        "p": p_value(_number(analysis["p"])),
+        "gain": decimal(difference["difference"]),
+        "limits": _limits(difference, as_percent=False),
+        "p": p_value(analysis["p"]),
     }
 
 
@@ -128,7 +127,7 @@ def _agreement_rows(document: Mapping[str, Any], conditions: list[str]) -> list[
             "name": name,
             "cells": [
                 {
-                    "value": decimal(_number(row[condition]["value"])),
+                    "value": decimal(row[condition]["value"]),
                     "interval": _limits(row[condition], as_percent=False),
                 }
                 for condition in conditions
@@ -139,7 +138,7 @@ def _agreement_rows(document: Mapping[str, Any], conditions: list[str]) -> list[
 
 
 def _limits(estimate: Mapping[str, Any], *, as_percent: bool) -> str:
-    return interval(_number(estimate["ci_low"]), _number(estimate["ci_high"]), as_percent)
+    return interval(estimate["ci_low"], estimate["ci_high"], as_percent)
 
 
 def _by_patient(estimate: Mapping[str, Any]) -> str:
@@ -147,8 +146,3 @@ def _by_patient(estimate: Mapping[str, Any]) -> str:
         return ""
     low, high = estimate["ci_by_patient"]
     return interval(low, high, True)
-
-
-def _number(value: float | None) -> float:
-    """A number of metrics.json, where null stands for NaN."""
-    return np.nan if value is None else value

@@ -121,11 +121,11 @@ def _adjustments(moved: Adjustments) -> dict[str, Any]:
 def _mrmc(result: MRMCResult) -> dict[str, Any]:
     """One analysis; an infinite number of degrees of freedom, which JSON lacks, is left out."""
     document = asdict(result)
-    document["aucs"] = dict(zip(("alone", "assisted"), result.aucs.tolist(), strict=True))
-    document["means"] = dict(zip(("alone", "assisted"), map(_finite, document["means"]), strict=True))
+    document["aucs"] = dict(zip(("assisted", "alone"), result.aucs.tolist(), strict=True))
+    document["means"] = dict(zip(("assisted", "alone"), map(_finite, document["means"]), strict=True))
     (difference,) = document.pop("differences")
     document["difference"] = {
-        "of": "alone minus assisted",
+        "of": "assisted minus alone",
         **{key: value for key, value in _finite(difference).items() if key not in ("first", "second")},
     }
     return _finite(document)

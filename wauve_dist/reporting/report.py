@@ -22,6 +22,7 @@ from wauve_dist.evaluation.subgroups import evaluate_subgroup
 from wauve_dist.reporting.cases import Case, cases_of, read_clips
 from wauve_dist.reporting.figures import calibration_figure, rendered, roc_figure, score_figure
 from wauve_dist.reporting.metrics import metrics_document
+from wauve_dist.reporting.multiplicity import add_adjusted_p_values
 from wauve_dist.reporting.page import render_page
 from wauve_dist.reporting.population import population_table
 from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
@@ -50,6 +51,7 @@ def evaluate(
     seed: int,
     readers: Path | None = None,
     subgroups: str | None = None,
+    adjustment: str = "none",
 ) -> dict[str, Any]:
     """Evaluate the predictions of one or several models on the same videos and write the report.
 
@@ -68,6 +70,7 @@ def evaluate(
         seed: of all resamples.
         readers: READERS table of the same videos, compared with the first model.
         subgroups: comma-separated expressions (see ``evaluation.groupings``), for the first model.
+        adjustment: for looking at many p-values: ``holm``, ``benjamini-hochberg``, ``bonferroni`` or ``none``.
 
     Returns:
         The content of ``metrics.json``.
@@ -136,6 +139,8 @@ def evaluate(
     thumbnails = predictions[0].parent / "thumbnails"
     cases = cases_of(scored, main, point.threshold.value, clips, thumbnails)
 
+    if adjustment != "none":
+        add_adjusted_p_values(metrics, adjustment)
     figures = {"roc": rendered(roc_figure(results)), "scores": rendered(score_figure(scored, results))}
     if any(result.calibration for result in results.values()):
         figures["calibration"] = rendered(calibration_figure(results))
@@ -155,7 +160,8 @@ def evaluate(
     page = render_page(
         scored=scored,
         results=results,
-        comparisons=comparisons,
+        comparisons=metrics["comparisons"],
+        adjustment=adjustment,
         detection=detection,
         readers=metrics.get("readers"),
         subgroups=metrics.get("subgroups"),
@@ -174,7 +180,8 @@ def evaluate(
         _write(out / "tables" / f"{name}.csv", table.to_csv(index=False).encode())
     _write(out / "report.html", page.encode())
     _write(out / "metrics.json", (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode())
-    settings = {"threshold": threshold, "threshold_rule": threshold_rule, "split": split, "subgroups": subgroups}
+    settings = {"threshold": threshold, "threshold_rule": threshold_rule, "split": split}
+    settings |= {"subgroups": subgroups, "adjustment": adjustment}
     write_provenance(out / "metrics.json", made_from, **settings, num_resamples=num_resamples, seed=seed)
     return metrics
 

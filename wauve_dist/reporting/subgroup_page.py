@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from wauve_dist.evaluation.operating_point import PROPORTIONS
 from wauve_dist.evaluation.subgroups import DROP, SMALL_CLASS, SUFFICIENT_POWER
 from wauve_dist.reporting.subgroup_section import TESTS, group_names, typeset
@@ -24,7 +22,13 @@ def subgroup_page(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": typeset(name),
             "rows": [_row(level, groups[level]) for level in group_names(groups)],
             "p": [
-                {"value": p_value(_number(groups[TESTS][metric]["p"])), "method": groups[TESTS][metric]["method"]}
+                {
+                    "value": p_value(groups[TESTS][metric]["p"]),
+                    "adjusted": p_value(groups[TESTS][metric]["p_adjusted"])
+                    if "p_adjusted" in groups[TESTS][metric]
+                    else "",
+                    "method": groups[TESTS][metric]["method"],
+                }
                 for metric in ("auc", *PROPORTIONS)
             ],
             "notes": _notes(groups),
@@ -55,12 +59,12 @@ def _row(level: str, figures: Mapping[str, Any]) -> dict[str, Any]:
         "cells": [
             {
                 "value": decimal(auc["value"]),
-                "interval": interval(_number(auc["ci_low"]), _number(auc["ci_high"]), False),
+                "interval": interval(auc["ci_low"], auc["ci_high"], False),
             },
             *(
                 {
-                    "value": percent(_number(figures[metric]["value"])),
-                    "interval": interval(_number(figures[metric]["ci_low"]), _number(figures[metric]["ci_high"]), True),
+                    "value": percent(figures[metric]["value"]),
+                    "interval": interval(figures[metric]["ci_low"], figures[metric]["ci_high"], True),
                 }
                 for metric in PROPORTIONS
             ),
@@ -78,8 +82,3 @@ def _notes(groups: Mapping[str, Any]) -> list[str]:
             "the tests take the groups for independent."
         )
     return notes
-
-
-def _number(value: float | None) -> float:
-    """A number of metrics.json, where null stands for NaN."""
-    return np.nan if value is None else value

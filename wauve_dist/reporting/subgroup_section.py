@@ -67,7 +67,7 @@ def typeset(expression: str) -> str:
 
 def _test(levels: dict[str, Any], metric: str) -> dict[str, Any]:
     test = levels[TESTS].get(metric, {})
-    return {"p": test.get("p"), "test": test.get("method")}
+    return {"test" if key == "method" else key: value for key, value in test.items()}
 
 
 def _level(figures: LevelFigures) -> dict[str, Any]:

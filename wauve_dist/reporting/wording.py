@@ -24,26 +24,26 @@ class Estimate(Protocol):
     def ci_high(self) -> float: ...  # noqa: D102
 
 
-def decimal(value: float, digits: int = 3) -> str:
-    """0.9212 as ``0.921``; ``n/a`` for NaN."""
-    return ABSENT if math.isnan(value) else f"{value:.{digits}f}"
+def decimal(value: float | None, digits: int = 3) -> str:
+    """0.9212 as ``0.921``; ``n/a`` for NaN, and for None, which stands for it in JSON."""
+    return ABSENT if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def percent(value: float) -> str:
-    """0.8616 as ``86.2 %``; ``n/a`` for NaN."""
-    return ABSENT if math.isnan(value) else f"{100 * value:.1f} %"
+def percent(value: float | None) -> str:
+    """0.8616 as ``86.2 %``; ``n/a`` for NaN and None."""
+    return ABSENT if value is None or math.isnan(value) else f"{100 * value:.1f} %"
 
 
-def interval(low: float, high: float, as_percent: bool) -> str:
+def interval(low: float | None, high: float | None, as_percent: bool) -> str:
     """Limits joined by ``to``, which unlike a dash cannot be read as a minus."""
-    if math.isnan(low) or math.isnan(high):
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "undefined"
     return f"{100 * low:.1f} to {100 * high:.1f} %" if as_percent else f"{low:.3f} to {high:.3f}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """0.0312 as ``0.031``; below 0.001 only that."""
-    if math.isnan(p):
+    if p is None or math.isnan(p):
         return ABSENT
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
@@ -168,7 +168,11 @@ def cautions(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> list
 
 
 def methods(
-    scored: ScoredVideos, results: Mapping[str, ModelAccuracy], detection: Mapping[str, Any] | None, seed: int
+    scored: ScoredVideos,
+    results: Mapping[str, ModelAccuracy],
+    detection: Mapping[str, Any] | None,
+    seed: int,
+    adjustment: str,
 ) -> list[str]:
     """The methods paragraphs, from what was computed."""
     result = next(iter(results.values()))
@@ -177,7 +181,13 @@ def methods(
     texts = [
         f"{count(len(scored.videos), 'video')} of {count(num_patients, 'patient')}, {int(scored.positive.sum())} of "
         "them malignant, were scored. A score at or above the threshold was called malignant. All intervals have a "
-        "confidence level of 95 %; no correction was made for looking at several figures.",
+        "confidence level of 95 %, each for itself; p values are two-sided. "
+        + (
+            "Neither was corrected for looking at several figures."
+            if adjustment == "none"
+            else f"“adj.” marks p values corrected by the method {adjustment} for all tests between models, of "
+            "readers, or between subgroups; generalised score tests are corrected among themselves."
+        ),
         f"The area under the ROC curve is the Mann-Whitney estimate with ties counted one half; its interval: "
         f"{result.auc.method}"
         + (f" ({result.auc.resamples:,} resamples, seed {seed})." if result.auc.resamples else ".")
@@ -198,8 +208,7 @@ def methods(
             "Models were compared on the same videos: AUC by the paired DeLong test; sensitivity, specificity and "
             "accuracy by McNemar's exact test; predictive values by the N-1 chi-square test, which ignores that the "
             "videos are the same, and by the generalised score test, which does not and which, where a patient has "
-            "several videos, is given for every proportion. P values are two-sided and "
-            "not corrected for their number."
+            "several videos, is given for every proportion."
         )
     if detection is not None:
         texts.append(
