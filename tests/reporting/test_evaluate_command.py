@@ -17,6 +17,7 @@ from wauve_dist.structures.provenance import read_provenance
 from wauve_dist.structures.tables import CLIPS, DETECTIONS, PREDICTIONS, write_table
 
 NUM_VIDEOS = 40
+OTHER = "2D $_$"  # no TeX, neither for the page nor for the figures
 RESAMPLES = ("--resamples", "500")
 COMMAND = runpy.run_path(str(Path(__file__).parents[2] / "launch" / "evaluate.py"))
 
@@ -50,7 +51,7 @@ def study(tmp_path_factory):
         }
     )
     write_table(table, folder / "predictions.csv", PREDICTIONS, {})
-    other = table.assign(model="2D", score=rng.random(NUM_VIDEOS))
+    other = table.assign(model=OTHER, score=rng.random(NUM_VIDEOS))
     write_table(other, folder / "other.csv", PREDICTIONS, {})
     for video in videos[:3]:
         path = folder / "thumbnails" / f"{video}.jpg"
@@ -136,7 +137,7 @@ def test_all_files_are_there_and_nothing_else(full_run):
 def test_metrics_follow_the_contract(full_run, study):
     metrics = json.loads((full_run[0] / "metrics.json").read_text())
     assert (metrics["n"], metrics["positives"], metrics["patients"]) == (NUM_VIDEOS, 20, 20)
-    assert list(metrics["models"]) == ["I3D <R50>", "2D"]
+    assert list(metrics["models"]) == ["I3D <R50>", OTHER]
     model = metrics["models"]["I3D <R50>"]
     assert set(model["auc"]) == {"value", "ci_low", "ci_high", "method", "resamples", "redrawn"}
     assert set(model["auc_delong"]) == {"value", "ci_low", "ci_high", "method"}
@@ -151,7 +152,7 @@ def test_metrics_follow_the_contract(full_run, study):
     assert model["calibration"]["n"] == NUM_VIDEOS - 1
     assert metrics["detection"]["ap50"] == pytest.approx(1.0)
     assert metrics["detection"]["num_videos_without_annotation"] == 30
-    assert {(row["a"], row["b"]) for row in metrics["comparisons"]} == {("I3D <R50>", "2D")}
+    assert {(row["a"], row["b"]) for row in metrics["comparisons"]} == {("I3D <R50>", OTHER)}
     assert all(row["p"] is None or 0 <= row["p"] <= 1 for row in metrics["comparisons"])
 
 
@@ -196,7 +197,7 @@ def test_the_page_says_what_a_reader_must_know(full_run):
 
 def test_the_console_repeats_the_numbers_and_the_warning(full_run):
     out, process = full_run
-    auc = json.loads((out / "metrics.json").read_text())["models"]["2D"]["auc"]
+    auc = json.loads((out / "metrics.json").read_text())["models"][OTHER]["auc"]
     assert f"auc          {auc['value']:.3f} ({auc['ci_low']:.3f} to {auc['ci_high']:.3f})" in process.stdout
     assert "WARNING: no lesion found in 1 video (1 malignant)" in process.stdout
     assert process.stderr == ""
@@ -204,7 +205,7 @@ def test_the_console_repeats_the_numbers_and_the_warning(full_run):
 
 def test_provenance_names_inputs_and_settings(full_run):
     record = read_provenance(full_run[0] / "metrics.json")
-    assert sorted(record["made_from"]) == ["annotations", "detections", "predictions 2D", "predictions I3D <R50>"]
+    assert sorted(record["made_from"]) == ["annotations", "detections", f"predictions {OTHER}", "predictions I3D <R50>"]
     assert record["settings"]["threshold"] == 0.5
     assert record["settings"]["num_resamples"] == 500
 

@@ -26,6 +26,7 @@ STYLE: dict[Any, Any] = {
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar sign in a model's name is a dollar sign
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.spines.top": False,
