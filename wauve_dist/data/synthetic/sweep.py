@@ -45,13 +45,13 @@ def draw_sweep(rng: np.random.Generator, num_frames: int, lesion_half_length_mm:
     end = lesion_half_length_mm + rng.uniform(*_CLEAR_MM)
     speed = np.exp(0.45 * _tremor(rng, num_frames, smoothness=6.0))
     travelled = np.concatenate([[0.0], np.cumsum(speed[1:])])
-    v_mm = start + (end - start) * travelled / travelled[-1]
+    progress = travelled / travelled[-1]
+    v_mm = start + (end - start) * progress
     u_mm = rng.uniform(-2.0, 2.0) + _DRIFT_MM * _tremor(rng, num_frames, smoothness=7.0)
     # The hand is upright at both ends, where leaning would bring the lesion back into view.
-    progress = (v_mm - start) / (end - start)
-    upright = np.sqrt(4 * progress * (1 - progress))
-    tilt = _TILT_RAD * upright * _tremor(rng, num_frames, smoothness=8.0)
-    yaw = _YAW_RAD * upright * _tremor(rng, num_frames, smoothness=8.0)
+    leaning = np.sqrt(4 * progress * (1 - progress))
+    tilt = _TILT_RAD * leaning * _tremor(rng, num_frames, smoothness=8.0)
+    yaw = _YAW_RAD * leaning * _tremor(rng, num_frames, smoothness=8.0)
     compression = 1.0 + _COMPRESSION * _tremor(rng, num_frames, smoothness=6.0)
     return [Pose(*map(float, values)) for values in zip(u_mm, v_mm, tilt, yaw, compression, strict=True)]
 
