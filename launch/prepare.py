@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the videos for validation")
     parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the videos for testing")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
-    parser.add_argument("--num-workers", type=int, default=1, help="processes; the result does not depend on it")
+    parser.add_argument(
+        "--num-workers", type=int, default=os.cpu_count(), help="processes; the result does not depend on it"
+    )
     parser.set_defaults(run=_run_synthetic)
 
 
