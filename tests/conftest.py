@@ -38,3 +38,17 @@ def real_data():
     if not folder:
         pytest.skip("WAUVE_REAL_DATA is not set: it names the folder with cine/ and busi/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_study_data(tmp_path_factory, launch):
+    """Twelve small synthetic sweeps with their tracks, made by the commands a user would give."""
+    folder = tmp_path_factory.mktemp("tiny") / "data"
+    made = launch(
+        *("prepare.py", "synthetic", "--out", folder, "--num-videos", 12, "--frame-size", 96),
+        *("--min-frames", 24, "--max-frames", 28, "--val-fraction", 0.34, "--test-fraction", 0.33, "--seed", 3),
+    )
+    assert made.returncode == 0, made.stderr
+    made = launch("prepare.py", "tracks", "--annotations", folder / "annotations.json", "--out", folder / "tracks")
+    assert made.returncode == 0, made.stderr
+    return folder

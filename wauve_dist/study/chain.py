@@ -159,12 +159,14 @@ def _print_result(config: StudyConfig, console: Console) -> None:
     table = Table(title=f"Test set: {metrics['n']} videos, {metrics['positives']} malignant")
     for column in ("Metric", "Value", "95 % interval"):
         table.add_column(column, justify="left" if column == "Metric" else "right")
-    for model in metrics["models"].values():
-        for name, words in _RESULT_ROWS.items():
-            metric = model[name]
-            table.add_row(words, f"{metric['value']:.3f}", f"{metric['ci_low']:.3f} to {metric['ci_high']:.3f}")
-    if detector := metrics.get("detector"):
-        table.add_row("Detector AP50", f"{detector['ap50']['value']:.3f}", "")
+    rows = [(words, model[name]) for model in metrics["models"].values() for name, words in _RESULT_ROWS.items()]
+    rows.append(("Detector AP50", metrics["detection"]["ap50_interval"]))
+    for words, metric in rows:
+        # A figure can be undefined, such as the PPV where no video is called malignant.
+        value, low, high = (
+            "undefined" if metric[key] is None else f"{metric[key]:.3f}" for key in ("value", "ci_low", "ci_high")
+        )
+        table.add_row(words, value, f"{low} to {high}")
     console.print(table)
     console.print(f"Report: {report / 'report.html'}")
 
