@@ -53,6 +53,8 @@ def predictions():
         in_first = dict(zip(("tp", "fp", "fn", "tn"), COUNTS["subgroups"][first_row], strict=True))
         rank_in_cell = pd.Series(cell_of).groupby(cell_of).cumcount().to_numpy()
         table[column] = np.where(rank_in_cell < [in_first[cell] for cell in cell_of], first, second)
+        if not isinstance(first, str):
+            table[column] += np.arange(len(table)) % 3  # nobody is of one age
     return table
 
 

@@ -98,6 +98,15 @@ def test_the_undefined_p_value_is_null_not_a_number(metrics):
     assert [row["p"] for row in rows if row["metric"] == "npv"] == [None, None]
 
 
+def test_the_groups_are_compared_as_in_table_1(metrics):
+    by_site = metrics["populations"]["site"]
+    assert by_site["label"]["counts"] == {"0": {"NCC": 33, "PUMCH": 42}, "1": {"NCC": 71, "PUMCH": 44}}
+    assert "site" not in by_site
+    assert by_site["age"]["method"] == "t-test"
+    assert by_site["lesion_size_mm"]["method"] == "Wilcoxon rank-sum"
+    assert 0 <= by_site["birads"]["p"] <= 1
+
+
 def test_tables_and_figures_are_written_and_the_page_shows_them(report):
     readers = pd.read_csv(report / "tables" / "readers.csv")
     assert set(readers["reader"]) == {"R1", "R2", "R3", "R4", "average"}
@@ -107,6 +116,8 @@ def test_tables_and_figures_are_written_and_the_page_shows_them(report):
     for name in ("readers", "kappa", "subgroups"):
         assert (report / "figures" / f"{name}.svg").stat().st_size > 5_000
         assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    by_site = pd.read_csv(report / "tables" / "population_by_group_1.csv")
+    assert {"NCC", "PUMCH", "p", "test"} <= set(by_site.columns)
     page = (report / "report.html").read_text()
     assert "31 benign readings moved from biopsy" in page
     assert "Obuchowski-Rockette, random readers and cases" in page

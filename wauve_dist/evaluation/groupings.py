@@ -38,11 +38,13 @@ class Grouping:
 
     Attributes:
         name: the expression.
+        column: the column that it groups by.
         levels: name of the group to its cases, bool [n], in their natural order.
         num_outside: cases in no group, because the cell is empty or no range holds it.
     """
 
     name: str
+    column: str
     levels: dict[str, BoolArray]
     num_outside: int
 
@@ -92,7 +94,7 @@ def parse_grouping(expression: str, videos: pd.DataFrame) -> Grouping:
     if len(levels) < 2:
         found = f"only {next(iter(levels))!r}" if levels else "none"
         raise EvaluationError(f"--subgroups {expression}: of its groups {found} has a case; two are needed to compare.")
-    return Grouping(expression, levels, int((~np.logical_or.reduce(list(levels.values()))).sum()))
+    return Grouping(expression, column, levels, int((~np.logical_or.reduce(list(levels.values()))).sum()))
 
 
 def _each_value(expression: str, values: pd.Series) -> dict[str, BoolArray]:

@@ -19,6 +19,7 @@ def metrics_document(
     detection: Mapping[str, Any] | None,
     readers: Mapping[str, Any] | None,
     subgroups: Mapping[str, Any] | None,
+    populations: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Assemble ``metrics.json``: only what was computed, undefined numbers as null, the same for the same input."""
     document: dict[str, Any] = {
@@ -29,7 +30,7 @@ def metrics_document(
         "models": {model: _model(result) for model, result in results.items()},
         "comparisons": [_comparison(row) for row in comparisons],
     }
-    parts = {"detection": detection, "readers": readers, "subgroups": subgroups}
+    parts = {"detection": detection, "readers": readers, "subgroups": subgroups, "populations": populations}
     document |= {name: dict(part) for name, part in parts.items() if part is not None}
     finished: dict[str, Any] = rounded(document)
     return finished

@@ -27,6 +27,7 @@ def render_page(
     detection: Mapping[str, Any] | None,
     readers: Mapping[str, Any] | None,
     subgroups: Mapping[str, Any] | None,
+    populations: Mapping[str, Any] | None,
     cases: Sequence[Case],
     figures: Mapping[str, str],
     population: pd.DataFrame,
@@ -45,6 +46,7 @@ def render_page(
         detection: the detector's figures, or None.
         readers: the part ``readers`` of metrics.json, or None.
         subgroups: the part ``subgroups``, or None.
+        populations: the part ``populations``, or None where there are no subgroups.
         cases: the videos in the order of the table.
         figures: name to data URI.
         population: see ``population_table``.
@@ -76,7 +78,7 @@ def render_page(
         },
         detection=detection,
         readers=reader_page(readers, main, result.operating_point) if readers else None,
-        subgroups=subgroup_page(subgroups) if subgroups else None,
+        subgroups=subgroup_page(subgroups, populations) if subgroups and populations else None,
         cases=cases,
         outcomes=OUTCOMES,
         num_pictures=sum(bool(case.thumbnail) for case in cases),

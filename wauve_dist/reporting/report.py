@@ -15,6 +15,7 @@ from wauve_dist.evaluation.groupings import parse_groupings
 from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray
 from wauve_dist.evaluation.model_accuracy import compare_models, evaluate_model
 from wauve_dist.evaluation.operating_point import PROPORTIONS, Threshold, choose_threshold, given_threshold
+from wauve_dist.evaluation.population import compare_populations
 from wauve_dist.evaluation.reader_study import MATCH_READERS, evaluate_readers, match_readers
 from wauve_dist.evaluation.readings import cross_readings
 from wauve_dist.evaluation.scored_videos import ScoredVideos, read_scored_videos
@@ -25,6 +26,7 @@ from wauve_dist.reporting.metrics import metrics_document
 from wauve_dist.reporting.multiplicity import add_adjusted_p_values
 from wauve_dist.reporting.page import render_page
 from wauve_dist.reporting.population import population_table
+from wauve_dist.reporting.population_section import population_document, population_rows
 from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
 from wauve_dist.reporting.reader_section import reader_document, reader_tables
 from wauve_dist.reporting.subgroup_figures import forest_figure
@@ -135,6 +137,10 @@ def evaluate(
         detection,
         reader_document(study) if study else None,
         subgroup_document(judged) if judged else None,
+        population_document(
+            {g.name: compare_populations(scored.videos.drop(columns=g.column), g.levels) for g in groupings}
+        )
+        or None,
     )
     thumbnails = predictions[0].parent / "thumbnails"
     cases = cases_of(scored, main, point.threshold.value, clips, thumbnails)
@@ -165,6 +171,7 @@ def evaluate(
         detection=detection,
         readers=metrics.get("readers"),
         subgroups=metrics.get("subgroups"),
+        populations=metrics.get("populations"),
         cases=cases,
         figures={name: figure.data_uri for name, figure in figures.items()},
         population=population,
@@ -238,6 +245,9 @@ def _tables(population: pd.DataFrame, metrics: Mapping[str, Any], cases: Sequenc
         tables |= reader_tables(metrics["readers"])
     if "subgroups" in metrics:
         tables["subgroups"] = subgroup_table(metrics["subgroups"])
+        for number, (_, document) in enumerate(metrics["populations"].items(), start=1):
+            rows = population_rows(document)
+            tables[f"population_by_group_{number}"] = pd.DataFrame([{**row, **row.pop("groups")} for row in rows])
     return tables
 
 

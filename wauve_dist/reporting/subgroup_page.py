@@ -7,15 +7,17 @@ from typing import Any
 
 from wauve_dist.evaluation.operating_point import PROPORTIONS
 from wauve_dist.evaluation.subgroups import DROP, SMALL_CLASS, SUFFICIENT_POWER
+from wauve_dist.reporting.population_section import population_rows
 from wauve_dist.reporting.subgroup_section import TESTS, group_names, typeset
 from wauve_dist.reporting.wording import count, decimal, interval, p_value, percent
 
 
-def subgroup_page(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def subgroup_page(document: Mapping[str, Any], populations: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the template ``subgroups.html.j2`` shows, one entry per expression.
 
     Args:
         document: the part ``subgroups`` of metrics.json.
+        populations: the part ``populations``.
     """
     return [
         {
@@ -32,6 +34,11 @@ def subgroup_page(document: Mapping[str, Any]) -> list[dict[str, Any]]:
                 for metric in ("auc", *PROPORTIONS)
             ],
             "notes": _notes(groups),
+            "groups": [typeset(level) for level in group_names(groups)],
+            "population": [
+                {**row, "groups": list(row["groups"].values()), "p": p_value(row["p"]) if row["test"] else ""}
+                for row in population_rows(populations[name])
+            ],
         }
         for name, groups in document.items()
     ]
@@ -45,7 +52,9 @@ def subgroup_methods(document: Mapping[str, Any]) -> list[str]:
         f"{'; '.join(tests)} (of two groups Fisher's exact test if one has fewer than {SMALL_CLASS} malignant or "
         f"benign cases). A group is marked where the power to find a sensitivity or specificity {100 * DROP:.0f} "
         f"points below that of the other groups is under {SUFFICIENT_POWER:.0%}: there, no visible difference is no "
-        "evidence of none."
+        "evidence of none. Whether the groups are alike was tested for age, one per patient, by the t-test (more than "
+        "two groups: analysis of variance), for other numbers by the Wilcoxon rank-sum (Kruskal-Wallis) test, for "
+        "categories by Pearson's chi-square test."
     ]
 
 
