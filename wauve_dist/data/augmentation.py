@@ -56,7 +56,8 @@ def augment_clips(clips: Tensor, sample_seeds: Tensor) -> Tensor:
         sample_seeds: int64 [N], not negative.
 
     Returns:
-        uint8 [N, T, S, S], on the same device. What a zoom or shift brings in from outside the crop is black.
+        uint8 [N, T, S, S], on the same device. A zoom or shift mirrors at the crop's edge, for a black
+        border would betray what was changed.
     """
     size = clips.shape[-1]
     draws = [_draw(int(seed), size) for seed in sample_seeds.cpu()]
@@ -73,7 +74,7 @@ def augment_clips(clips: Tensor, sample_seeds: Tensor) -> Tensor:
     # grid_sample measures from -1 to 1, twice as long as our 0 to 1.
     matrix[:, 0, 2], matrix[:, 1, 2] = (2 * column("shift_x")).flatten(), (2 * column("shift_y")).flatten()
     grid = F.affine_grid(matrix, [len(draws), 1, size, size], align_corners=False)
-    moved = F.grid_sample(clips.float() / 255, grid, align_corners=False)
+    moved = F.grid_sample(clips.float() / 255, grid, padding_mode="reflection", align_corners=False)
 
     position = (torch.arange(size, device=device) + 0.5) / size
     x, depth = position.view(1, 1, 1, -1), position.view(1, 1, -1, 1)

@@ -61,7 +61,7 @@ def crop_roi(frame: GreyFrame, box_xyxy: NDArray[np.floating], size: int, contex
         row, column = rows.start - window_top, columns.start - window_left
         window[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
     region = (left - window_left, top - window_top, left + side - window_left, top + side - window_top)
-    return np.asarray(Image.fromarray(window).resize((size, size), Image.Resampling.BILINEAR, box=region))
+    return np.array(Image.fromarray(window).resize((size, size), Image.Resampling.BILINEAR, box=region))
 
 
 def track_crops(

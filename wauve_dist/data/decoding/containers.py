@@ -2,9 +2,9 @@
 
 A truncated AVI still opens, and all its frames may decode where only the end of one is lost. Its RIFF header and
 its ``movi`` list say how long they are, so a file that ends earlier was cut. The same holds for the Segment
-of Matroska and WebM, which declare no frame count. MP4 needs no check here: FFmpeg refuses one without its index.
+of Matroska and WebM, which declare no frame count, and for the boxes of MP4 and MOV.
 
-Formats: Microsoft, "AVI RIFF File Reference"; RFC 8794 (EBML) and RFC 9559 (Matroska).
+Formats: Microsoft, "AVI RIFF File Reference"; RFC 8794 (EBML) and RFC 9559 (Matroska); ISO/IEC 14496-12 (MP4).
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 _EBML_HEADER, _MATROSKA_SEGMENT = 0x1A45DFA3, 0x18538067
+
+# Old QuickTime files have no ``ftyp``.
+_MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 # Some recorders write the file's size where the size after the 8-byte chunk header belongs.
 _RIFF_SLACK_BYTES = 8
@@ -30,10 +33,12 @@ def num_missing_bytes(path: Path) -> int:
     """
     file_size = path.stat().st_size
     with path.open("rb") as stream:
-        start = stream.read(4)
+        start, kind = stream.read(4), stream.read(4)
         stream.seek(0)
         if start == b"RIFF":
             declared_end = _riff_end(stream, file_size)
+        elif kind in _MP4_FIRST_BOXES:
+            declared_end = _mp4_end(stream, file_size)
         elif start == _EBML_HEADER.to_bytes(4, "big"):
             declared_end = _matroska_end(stream)
         else:
@@ -66,6 +71,23 @@ def _movi_end(stream: BinaryIO, position: int, end: int) -> int:
             return 0 if size in _RIFF_UNKNOWN else position + 8 + size
         position += 8 + size + size % 2
     return 0
+
+
+def _mp4_end(stream: BinaryIO, file_size: int) -> int:
+    """End of the last box; its size may stand in 64 bits (32-bit size 1) or reach to the end of the file (0)."""
+    position = 0
+    while position < file_size:
+        stream.seek(position)
+        header = stream.read(16)
+        if len(header) < 8:
+            return position + 8
+        size = int.from_bytes(header[:4], "big")
+        if size == 1:
+            size = int.from_bytes(header[8:], "big")
+        if size < 8:
+            return 0
+        position += size
+    return position
 
 
 def _matroska_end(stream: BinaryIO) -> int:

@@ -90,7 +90,7 @@ def _header(file: Path) -> tuple[int, int, str]:
 def _decode(file: Path) -> GreyFrame:
     with _opened(file) as image:
         try:
-            return np.asarray(image.convert("L"))
+            return np.array(image.convert("L"))
         except (OSError, SyntaxError, ValueError) as error:  # what Pillow's readers raise on broken data
             raise VideoError(f"{file}: the image is truncated or broken ({error}). Copy it again.") from error
 

@@ -30,6 +30,8 @@ _REENCODE = (
     "Copy or export it again, or re-encode what is left: ffmpeg -i IN -fps_mode passthrough -c:v mjpeg -q:v 2 OUT.avi"
 )
 
+_REFUSE_DAMAGE = {"err_detect": "explode"}
+
 # Frame threads keep as many frames in memory; beyond four the gain is small, and videos run in parallel anyway.
 _NUM_THREADS = 4
 
@@ -50,7 +52,7 @@ def decode_frames(path: Path) -> Iterator[GreyFrame]:
     if is_images(path):
         yield from decode_images(path)
         return
-    with _opened(path) as (container, stream):
+    with _opened(path, _REFUSE_DAMAGE) as (container, stream):
         num_declared, num_packets, num_shown, num_frames = stream.frames, 0, 0, 0
         size = None
         for packet in container.demux(stream):
@@ -80,7 +82,8 @@ def check_video(path: Path) -> VideoInfo:
     """
     if is_images(path):
         return check_images(path)
-    with _opened(path) as (container, stream):
+    # Where groups are open, the frames in front of the last key frame miss their references: no damage.
+    with _opened(path, {}) as (container, stream):
         num_declared, num_packets, num_shown = stream.frames, 0, 0
         first: VideoFrame | None = None
         last_group: list[av.Packet[VideoStream]] = []  # from the last key frame on: what decoding the last frame needs
@@ -114,7 +117,7 @@ def check_video(path: Path) -> VideoInfo:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(path: Path, decoder_options: dict[str, str]) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open the file's best video stream; FFmpeg's errors inside the block become ``VideoError``."""
     if not path.is_file():
         raise VideoError(f"{path}: there is no such video file. Correct the path.")
@@ -138,7 +141,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             assert isinstance(stream, VideoStream)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = _NUM_THREADS
-            stream.codec_context.options = {"err_detect": "explode"}
+            stream.codec_context.options = decoder_options
             yield container, stream
     except av.FFmpegError as error:
         raise VideoError(f"{path}: is damaged and cannot be decoded ({error.strerror}). {_REENCODE}") from error
