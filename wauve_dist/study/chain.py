@@ -98,8 +98,10 @@ def stages_of(config: StudyConfig) -> list[Stage]:
                 f"--seed={seed}",
                 f"--out={out / 'report'}",
             ),
-            tuple(out / "predictions" / name for name in ("predictions.csv", "detections.parquet", "clips.parquet"))
-            + (annotations,),
+            (
+                *(out / "predictions" / name for name in ("predictions.csv", "detections.parquet", "clips.parquet")),
+                annotations,
+            ),
         ),
     ]
     return stages
