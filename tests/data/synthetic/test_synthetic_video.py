@@ -9,6 +9,9 @@ from wauve_dist.data.synthetic.cohort import draw_case
 from wauve_dist.data.synthetic.scanner import VENDORS
 from wauve_dist.data.synthetic.video import SyntheticVideo
 
+# A value that is not finite would make a blank frame, and a blank frame has no lesion to find.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
 
 def video(index, frames=(24, 32), frame_size=128):
     return SyntheticVideo(draw_case(5, index), frame_size, *frames)
@@ -34,6 +37,7 @@ def test_iterating_twice_gives_the_same_frames():
 def test_no_sweep_starts_or_ends_on_the_lesion(num_frames):
     for index in range(40):
         sweep = video(index, (num_frames, num_frames))
+        assert np.isfinite(sweep.poses).all()
         assert not sweep.lesion_mask(sweep.poses[0]).any(), index
         assert not sweep.lesion_mask(sweep.poses[-1]).any(), index
 
