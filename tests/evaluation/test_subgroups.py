@@ -69,6 +69,24 @@ def test_the_auc_test_of_two_groups_is_the_unpaired_delong_test(subgroups):
     assert subgroups["age"].tests["auc"].p == pytest.approx(reference.p, rel=1e-9)
 
 
+def test_a_perfectly_separated_group_of_few_is_no_evidence_of_a_difference():
+    videos = predictions()
+    few = (videos["birads"] == "3").to_numpy()
+    scores = np.where(few, 0.1 + 0.8 * (videos["label"] == 1), videos["score"])
+    result = evaluate_subgroup(
+        parse_grouping("birads:2-3/4-5", videos),
+        (videos["label"] == 1).to_numpy(),
+        scores,
+        videos["patient_id"].to_numpy(object),
+        given_threshold(0.5),
+        seed=0,
+        num_resamples=20,
+    )
+    assert result.levels["2-3"].auc.value == 1
+    assert np.isnan(result.tests["auc"].p)
+    assert "zero variance" in result.tests["auc"].method
+
+
 def test_three_groups_are_compared_by_pearson_and_by_cochrans_homogeneity():
     videos = predictions()
     videos["site"] = np.resize(["A", "B", "C"], len(videos))

@@ -152,8 +152,8 @@ def _auc_test(grouping: Grouping, positive: BoolArray, scores: FloatArray, patie
         (value,), covariance = delong_covariance(positive[of], scores[of], patients[of])
         values.append(value)
         variances.append(covariance[0, 0])
-    # The sum of all variances: one group without any (perfect separation) still leaves the difference of two its own.
-    if sum(variances) == 0 or (not two and min(variances) == 0):
+    if min(variances) == 0:
+        # A perfectly separated group of a few cases is not known without error.
         return GroupTest(np.nan, f"{method}: undefined at zero variance")
     if two:
         statistic = (values[0] - values[1]) ** 2 / sum(variances)

@@ -9,6 +9,8 @@ from typing import Any
 from wauve_dist.evaluation.population import Characteristic
 from wauve_dist.reporting.wording import ABSENT
 
+_DIAGNOSIS = {"0": "benign", "1": "malignant"}
+
 
 def population_document(compared: Mapping[str, Sequence[Characteristic]]) -> dict[str, Any]:
     """The key ``populations`` of ``metrics.json``.
@@ -47,12 +49,14 @@ def population_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             group: sum(counts[group] for counts in found.get("counts", {}).values()) for group in found["num_unknown"]
         }
         for category, counts in found.get("counts", {}).items():
-            lines[category] = {group: _share(count, totals[group]) for group, count in counts.items()}
+            level = _DIAGNOSIS[category] if name == "label" else category
+            lines[level] = {group: _share(count, totals[group]) for group, count in counts.items()}
         if any(found["num_unknown"].values()):
             lines["unknown"] = {group: str(count) for group, count in found["num_unknown"].items()}
         for number, (level, groups) in enumerate(lines.items()):
             test = {"p": found["p"], "test": found["method"]} if number == 0 else {"p": None, "test": ""}
-            rows.append({"characteristic": name if number == 0 else "", "level": level, "groups": groups, **test})
+            heading = ("diagnosis" if name == "label" else name) if number == 0 else ""
+            rows.append({"characteristic": heading, "level": level, "groups": groups, **test})
     return rows
 
 
