@@ -1,0 +1,91 @@
+import weakref
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchvision.transforms.v2 import functional as transforms
+
+from wauve_dist.data.crops import crop_roi, track_crops
+
+
+@pytest.mark.parametrize("size", [32, 64, 100])
+@pytest.mark.parametrize("box", [(40, 50, 120, 110), (60, 30, 76, 46)])
+def test_a_crop_is_what_torchvision_makes_of_the_same_region(size, box):
+    frame = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
+    x1, y1, x2, y2 = box
+    side = 2 * max(x2 - x1, y2 - y1)
+    left, top = (x1 + x2 - side) // 2, (y1 + y2 - side) // 2
+    expected = transforms.resized_crop(
+        torch.from_numpy(np.pad(frame, 100))[None], top + 100, left + 100, side, side, [size, size], antialias=True
+    )[0].numpy()
+    edge = int(np.ceil(size / side)) + 1  # torchvision does not look over the region's edge, the crop does
+    inner = slice(edge, -edge)
+    crop = crop_roi(frame, np.array(box), size, context=2)
+    difference = np.abs(crop[inner, inner].astype(int) - expected[inner, inner])
+    assert difference.max() <= 1  # both round in fixed point
+
+
+def test_a_crop_keeps_fractions_of_a_pixel():
+    columns = np.tile(np.arange(200, dtype=np.uint8), (200, 1))  # pixel x has its centre at x + 0.5
+    box = np.array([60.3, 80.0, 100.7, 110.0])
+    crop = crop_roi(columns, box, size=20, context=1.5)
+    side = 1.5 * 40.4
+    centres = 80.5 - side / 2 + (np.arange(20) + 0.5) * side / 20
+    np.testing.assert_allclose(crop, np.tile(centres - 0.5, (20, 1)), atol=0.51)
+
+
+def test_a_region_beyond_the_frame_is_black_and_the_rest_in_place():
+    crop = crop_roi(np.full((100, 100), 200, np.uint8), np.array([-20.0, -20.0, 20.0, 20.0]), size=40, context=2)
+    assert not crop[:19].any()
+    assert not crop[:, :19].any()
+    assert (crop[22:, 22:] == 200).all()
+
+
+def test_a_box_far_outside_gives_a_black_crop():
+    assert not crop_roi(np.full((50, 50), 255, np.uint8), np.array([500.0, 500, 520, 520]), 16, 1.5).any()
+
+
+def test_shrinking_does_not_alias():
+    checks = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    crop = crop_roi(checks, np.array([64.0, 64, 192, 192]), size=16, context=1)
+    np.testing.assert_allclose(crop, 127.5, atol=3)
+
+
+@pytest.mark.parametrize("box", [(5, 5, 5, 9), (9, 5, 5, 9), (0, 0, np.inf, 5), (np.nan, 0, 5, 5)])
+def test_an_empty_or_infinite_box_is_refused(box):
+    with pytest.raises(ValueError, match="is empty"):
+        crop_roi(np.zeros((10, 10), np.uint8), np.array(box), 8, 1)
+
+
+def tracks_table(rows):
+    return pd.DataFrame(rows, columns=["track_id", "frame", "x1", "y1", "x2", "y2"])
+
+
+def test_all_tracks_are_cut_in_one_pass_in_order_of_frame():
+    frames = list(np.random.default_rng(1).integers(0, 256, (4, 60, 80), np.uint8))
+    tracks = tracks_table([(7, 2, 10, 10, 30, 20), (7, 1, 9, 10, 29, 20), (3, 2, 40, 30, 50, 50)])
+    crops = list(track_crops(iter(frames), tracks, size=16, context=1.5))
+    assert [(crop.track_id, crop.frame) for crop in crops] == [(7, 1), (3, 2), (7, 2)]
+    np.testing.assert_array_equal(crops[1].crop, crop_roi(frames[2], np.array([40, 30, 50, 50]), 16, 1.5))
+
+
+def test_a_long_video_is_never_held_in_memory():
+    alive = []
+
+    def stream():
+        for number in range(50):
+            frame = np.full((40, 40), number, np.uint8)
+            alive.append(weakref.ref(frame))
+            yield frame
+            del frame
+            assert sum(reference() is not None for reference in alive) <= 2
+
+    tracks = tracks_table([(0, frame, 10, 10, 20, 20) for frame in range(50)])
+    assert [crop.crop[8, 8] for crop in track_crops(stream(), tracks, 16, 1)] == list(range(50))
+
+
+def test_a_track_beyond_the_last_frame_is_refused():
+    frames = [np.zeros((20, 20), np.uint8)] * 5
+    with pytest.raises(ValueError, match="track 4 has a box in frame 5, but the video has 5 frames"):
+        list(track_crops(frames, tracks_table([(4, 5, 1, 1, 9, 9)]), 8, 1))

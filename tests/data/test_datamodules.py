@@ -1,0 +1,328 @@
+"""The crops of these videos say which frame they came from: frame k of video v is grey level 60 v + k."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import pytorch_lightning as pl
+import torch
+from barcodes import write_video
+
+from wauve_dist.data.datamodules import ClipDataModule, FrameDataModule
+from wauve_dist.structures.annotations import Annotations, write_annotations
+
+NUM_FRAMES = 30
+HEIGHT, WIDTH = 48, 64
+SPLITS = ("train", "train", "val", "test")
+# video: (track_id, first frame, length)
+TRACKS = {"v0": [(0, 2, 9), (1, 14, 12)], "v1": [(3, 0, 30)], "v2": [(0, 1, 17), (2, 20, 8)], "v3": [(0, 4, 20)]}
+
+
+class Study:
+    """A folder with a manifest, tracks and annotations, to be spoiled by tests."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cache_dir = folder / "cache"
+        self.manifest = pd.DataFrame(
+            {
+                "video_id": list(TRACKS),
+                "patient_id": [f"p{video}" for video in TRACKS],
+                "path": [f"{video}.mkv" for video in TRACKS],
+                "label": pd.array([0, 1, 1, 0], "Int64"),
+                "split": SPLITS,
+            }
+        )
+        self.tracks = pd.DataFrame(
+            [
+                (video, track_id, frame, 20.0, 10.0, 40.0, 30.0, 0.9, False)
+                for video, tracks in TRACKS.items()
+                for track_id, first, length in tracks
+                for frame in range(first, first + length)
+            ],
+            columns=["video_id", "track_id", "frame", "x1", "y1", "x2", "y2", "score", "interpolated"],
+        )
+        # Every second frame is annotated; a lesion is seen in frames 10 to 19.
+        frames = [(video, frame, WIDTH, HEIGHT) for video in TRACKS for frame in range(0, NUM_FRAMES, 2)]
+        boxes = [(video, frame, 0, 1, 20, 10, 40, 30) for video, frame, _, _ in frames if 10 <= frame < 20]
+        self.annotations = Annotations(
+            pd.DataFrame(frames, columns=["video_id", "frame", "width", "height"]),
+            pd.DataFrame(boxes, columns=["video_id", "frame", "instance_id", "category_id", "x1", "y1", "x2", "y2"]),
+        )
+
+    def clips(self, num_workers=0, batch_size=4, clips_per_video=5, seed=1):
+        self.manifest.to_csv(self.folder / "manifest.csv", index=False)
+        self.tracks.to_parquet(self.folder / "tracks.parquet")
+        return ClipDataModule(
+            manifest=str(self.folder / "manifest.csv"),
+            tracks=str(self.folder / "tracks.parquet"),
+            crop_size=16,
+            roi_context=1.0,
+            clips_per_video=clips_per_video,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            cache_dir=str(self.cache_dir),
+        )
+
+    def frames(self, num_workers=0, frames_per_video=4):
+        self.manifest.to_csv(self.folder / "manifest.csv", index=False)
+        write_annotations(self.annotations, self.folder / "annotations.json", {})
+        return FrameDataModule(
+            manifest=str(self.folder / "manifest.csv"),
+            annotations=str(self.folder / "annotations.json"),
+            frames_per_video=frames_per_video,
+            batch_size=3,
+            num_workers=num_workers,
+            seed=1,
+            cache_dir=str(self.cache_dir),
+        )
+
+
+@pytest.fixture(scope="module")
+def shared_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    for number, video in enumerate(TRACKS):
+        levels = [np.full((HEIGHT, WIDTH), 60 * number + frame, np.uint8) for frame in range(NUM_FRAMES)]
+        write_video(folder / f"{video}.mkv", levels, "ffv1", "gray")
+    return folder
+
+
+@pytest.fixture
+def study(shared_folder):
+    return Study(shared_folder)
+
+
+def levels_of(clips):
+    """Grey levels [N, 8] of clips whose frames are even."""
+    assert (clips == clips[:, :, :1, :1]).all()
+    return clips[:, :, 0, 0].int()
+
+
+def epoch_of(loader, epoch=0):
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def test_training_clips_are_eight_adjacent_frames_of_one_track(study):
+    data = study.clips()
+    data.setup("fit")
+    windows = set()
+    for epoch in range(20):
+        batches = epoch_of(data.train_dataloader(), epoch)
+        assert [len(batch.labels) for batch in batches] == [4, 4, 2]
+        for batch in batches:
+            for row, video in enumerate(batch.video_ids):
+                levels = levels_of(batch.clips)[row] - 60 * int(video[1])
+                assert (levels.diff() == 1).all()
+                assert batch.labels[row] == int(video == "v1")
+                tracks = {track_id: (first, length) for track_id, first, length in TRACKS[video]}
+                first, length = tracks[int(batch.track_ids[row])]
+                assert first <= levels[0] <= first + length - 8
+                windows.add((video, int(levels[0])))
+    # Of 2 + 5 and 23 windows, 100 draws each see all but a few.
+    assert windows >= {("v0", start) for start in (2, 3, 14, 15, 16, 17, 18)}
+    assert len([start for video, start in windows if video == "v1"]) > 18
+
+
+def described(batches):
+    return sorted(
+        (seed, video, track, clip, tuple(levels))
+        for batch in batches
+        for seed, video, track, clip, levels in zip(
+            batch.sample_seeds.tolist(),
+            batch.video_ids,
+            batch.track_ids.tolist(),
+            batch.clip_indices.tolist(),
+            levels_of(batch.clips).tolist(),
+            strict=True,
+        )
+    )
+
+
+class OneOf:
+    """What a data module needs to know of the trainer of one of several processes."""
+
+    def __init__(self, rank, world_size):
+        self.global_rank, self.world_size, self.training, self.state = rank, world_size, True, None
+
+
+def test_neither_workers_nor_batches_nor_ranks_change_what_an_epoch_holds(study):
+    def epoch(rank=0, world_size=1, **options):
+        data = study.clips(**options)
+        data.trainer = OneOf(rank, world_size)
+        data.setup("fit")
+        return described(epoch_of(data.train_dataloader(), epoch=3))
+
+    alone = epoch()
+    assert len(alone) == 10
+    assert epoch(num_workers=2) == alone
+    assert epoch(batch_size=1) == alone
+    assert sorted(epoch(0, 2) + epoch(1, 2)) == alone
+    assert epoch(seed=2) != alone
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_covers_the_papers_clips_exactly_once_over_all_ranks(study, world_size):
+    batches = []
+    for rank in range(world_size):
+        data = study.clips()
+        data.trainer = OneOf(rank, world_size)
+        data.setup("fit")
+        batches += list(data.val_dataloader())
+    # Video v2: frames 1 to 17 give two clips and a remainder of one, frames 20 to 27 one clip.
+    assert described(batches) == [
+        (0, "v2", 0, 0, tuple(range(121, 129))),
+        (0, "v2", 0, 1, tuple(range(129, 137))),
+        (0, "v2", 2, 0, tuple(range(140, 148))),
+    ]
+
+
+class Recorder(pl.LightningModule):
+    """Learns nothing; notes what arrives."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seeds, self.trained, self.validated = {}, [], []
+
+    def training_step(self, batch):
+        self.seeds.setdefault(self.current_epoch, set()).update(batch.sample_seeds.tolist())
+        self.trained.append(batch.clips)
+        return self.weight * 0
+
+    def validation_step(self, batch):
+        self.validated.append(levels_of(batch.clips))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_lightning_draws_anew_every_epoch_and_augments_training_only(study, tmp_path):
+    recorder = Recorder()
+    trainer = pl.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(recorder, datamodule=study.clips())
+    assert [len(seeds) for seeds in recorder.seeds.values()] == [10, 10, 10]
+    assert len(set.union(*recorder.seeds.values())) == 30
+    assert any((clips != clips[:, :, :1, :1]).any() for clips in recorder.trained)
+    assert len(recorder.validated) == 3
+
+
+def test_test_videos_need_no_label_and_no_training_split(study):
+    study.manifest["label"] = pd.NA
+    study.manifest["split"] = "test"
+    data = study.clips()
+    data.setup("test")
+    (batch, *_) = data.test_dataloader()
+    assert batch.labels.isnan().all()
+
+
+def test_a_video_without_a_clip_is_named_in_a_warning(study):
+    study.tracks = study.tracks[study.tracks["video_id"] != "v1"]
+    with pytest.warns(UserWarning, match=r"1 of 2 videos of split 'train' have no track of 8 frames .*: v1"):
+        study.clips().setup("fit")
+
+
+def drop_split(study):
+    study.manifest = study.manifest.drop(columns="split")
+
+
+def drop_label(study):
+    study.manifest.loc[1, "label"] = pd.NA
+
+
+def empty_val(study):
+    study.manifest["split"] = "train"
+
+
+def unknown_video(study):
+    study.tracks.loc[0, "video_id"] = "v9"
+
+
+def tear_a_track(study):
+    study.tracks = study.tracks.drop(index=4)
+
+
+def beyond_the_end(study):
+    study.tracks.loc[study.tracks["video_id"] == "v1", "frame"] += 3
+
+
+def no_long_track(study):
+    study.tracks = study.tracks[study.tracks["video_id"] != "v2"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (drop_split, r"manifest\.csv: has no column 'split'"),
+        (drop_label, r"1 videos of split 'train' have no label, the first is 'v1'"),
+        (empty_val, r"no video has split 'val'"),
+        (unknown_video, r"tracks\.parquet: names 1 videos that .*manifest\.csv does not list: 'v9'"),
+        (tear_a_track, r"tracks\.parquet, video 'v0': track 0 skips frames: 8 boxes from frame 2 to 10"),
+        (beyond_the_end, r"v1\.mkv: track 3 has a box in frame 30, but the video has 30 frames"),
+        (no_long_track, r"1 of 1 videos of split 'val' have no track of 8 frames"),
+    ],
+)
+def test_faulty_input_is_refused_with_file_and_reason(study, spoil, message):
+    spoil(study)
+    with pytest.raises(ValueError, match=message):
+        study.clips().setup("fit")
+
+
+def test_evaluation_frames_are_as_decoded_with_their_boxes(study):
+    data = study.frames(frames_per_video=8)
+    data.setup("fit")
+    batches = list(data.val_dataloader())
+    numbers = [number for batch in batches for number in batch.frame_indices]
+    assert numbers == [0, 4, 8, 12, 16, 20, 24, 28]
+    for batch in batches:
+        for video, number, frame, boxes in zip(
+            batch.video_ids, batch.frame_indices, batch.frames, batch.boxes_xyxy, strict=True
+        ):
+            assert video == "v2"
+            assert frame.shape == (HEIGHT, WIDTH)
+            assert (frame == 120 + number).all()
+            assert boxes.tolist() == ([[20, 10, 40, 30]] if 10 <= number < 20 else [])
+            assert boxes.shape[1] == 4
+
+
+def test_training_frames_change_with_the_epoch_and_with_nothing_else(study):
+    def epoch(number, num_workers=0):
+        data = study.frames(num_workers)
+        data.setup("fit")
+        return {
+            (video, frame_index): (frame.numpy().tobytes(), boxes.tolist())
+            for batch in epoch_of(data.train_dataloader(), number)
+            for video, frame_index, frame, boxes in zip(
+                batch.video_ids, batch.frame_indices, batch.frames, batch.boxes_xyxy, strict=True
+            )
+        }
+
+    first = epoch(0)
+    assert set(first) == {(video, frame) for video in ("v0", "v1") for frame in (0, 10, 18, 28)}
+    assert epoch(0, num_workers=2) == first
+    assert epoch(1).keys() == first.keys()
+    assert epoch(1) != first
+
+
+def test_annotations_of_unknown_videos_are_refused(study):
+    study.annotations.frames.loc[0, "video_id"] = "v9"
+    with pytest.raises(ValueError, match=r"annotations\.json: names 1 videos that .* does not list: 'v9'"):
+        study.frames().setup("fit")
+
+
+def test_a_split_without_annotated_frames_is_refused(study):
+    keep = study.annotations.frames["video_id"] != "v2"
+    boxes = study.annotations.boxes
+    study.annotations = Annotations(study.annotations.frames[keep], boxes[boxes["video_id"] != "v2"])
+    with pytest.raises(ValueError, match="1 of 1 videos of split 'val' have no annotated frame"):
+        study.frames().setup("fit")
