@@ -15,6 +15,7 @@ class ClipBatch(NamedTuple):
         labels: float32 [N], 1 malignant, 0 benign, NaN unknown.
         sample_seeds: int64 [N], the key of each sample's augmentation; 0 in evaluation.
         video_ids: N names.
+        patient_ids: N names; resampling is by patient.
         track_ids: int64 [N].
         clip_indices: int64 [N], the clip's number in its track; in training the number of the random draw.
     """
@@ -23,6 +24,7 @@ class ClipBatch(NamedTuple):
     labels: Tensor
     sample_seeds: Tensor
     video_ids: list[str]
+    patient_ids: list[str]
     track_ids: Tensor
     clip_indices: Tensor
 

@@ -157,9 +157,13 @@ class ClipDataModule(_DataModule):
             labels = rows["label"] if "label" in rows else pd.Series(pd.NA, rows.index)
             self._cropped[split] = [
                 CroppedVideo(
-                    video_id, float("nan") if pd.isna(label) else float(label), crops[video_id], spans[video_id]
+                    video_id,
+                    patient_id,
+                    float("nan") if pd.isna(label) else float(label),
+                    crops[video_id],
+                    spans[video_id],
                 )
-                for video_id, label in zip(rows["video_id"], labels, strict=True)
+                for video_id, patient_id, label in zip(rows["video_id"], rows["patient_id"], labels, strict=True)
                 if spans.get(video_id)
             ]
             found = {video.video_id for video in self._cropped[split]}

@@ -25,12 +25,14 @@ class CroppedVideo(NamedTuple):
 
     Attributes:
         video_id: its name.
+        patient_id: whose it is.
         label: 1 malignant, 0 benign, NaN unknown.
         crops: file of uint8 [T, S, S].
         spans: its tracks of at least ``CLIP_LENGTH`` frames; not empty.
     """
 
     video_id: str
+    patient_id: str
     label: float
     crops: Path
     spans: Sequence[TrackSpan]
@@ -84,6 +86,7 @@ def _clip_batch(chosen: Sequence[tuple[CroppedVideo, ClipWindow]], seeds: Sequen
         torch.tensor([video.label for video, _ in chosen], dtype=torch.float32),
         torch.tensor(seeds, dtype=torch.int64),
         [video.video_id for video, _ in chosen],
+        [video.patient_id for video, _ in chosen],
         torch.tensor([clip.track_id for _, clip in chosen], dtype=torch.int64),
         torch.tensor([clip.clip_index for _, clip in chosen], dtype=torch.int64),
     )

@@ -79,6 +79,7 @@ class ClassificationTask(pl.LightningModule):
             pd.DataFrame(
                 {
                     "video_id": batch.video_ids,
+                    "patient_id": batch.patient_ids,
                     "track_id": batch.track_ids.cpu().numpy(),
                     "clip_index": batch.clip_indices.cpu().numpy(),
                     "label": batch.labels.cpu().numpy(),
@@ -94,7 +95,9 @@ class ClassificationTask(pl.LightningModule):
         scores = np.clip(clips["score"].astype("float64"), 1e-7, 1 - 1e-7)
         loss = -np.where(clips["label"] == 1, np.log(scores), np.log1p(-scores)).mean()
         self.log("val/loss", float(loss), prog_bar=True)
-        videos = clips.groupby("video_id").agg(label=("label", "first"), score=("score", "mean"))
+        videos = clips.groupby("video_id").agg(
+            patient_id=("patient_id", "first"), label=("label", "first"), score=("score", "mean")
+        )
         labels = videos["label"].to_numpy().astype(int)
         if len(np.unique(labels)) < 2:
             if self.trainer.sanity_checking:
@@ -103,7 +106,13 @@ class ClassificationTask(pl.LightningModule):
                 "The validation split holds videos of one class only, so it has no AUC. "
                 "Give it both labels in the manifest's 'split' column."
             )
-        auc = bootstrap_auc(labels, videos["score"].to_numpy(), num_resamples=_NUM_MONITORING_RESAMPLES, seed=0)
+        auc = bootstrap_auc(
+            labels,
+            videos["score"].to_numpy(),
+            videos["patient_id"].to_numpy(),
+            num_resamples=_NUM_MONITORING_RESAMPLES,
+            seed=0,
+        )
         self.log("val/auc", auc.value, prog_bar=True)
         self.log("val/auc_low", auc.ci_low)
         self.log("val/auc_high", auc.ci_high)

@@ -11,6 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import claim_folder, write_provenance
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.run_logging import WandbMode, build_loggers
@@ -40,6 +41,7 @@ class TrainingCLI(LightningCLI):
         """Add the run's own options, and give the model what the data decides."""
         parser.add_argument("--out", type=Path, required=True, help="run folder; must be new unless --resume")
         parser.add_argument("--resume", action="store_true", help="carry on from OUT/checkpoints/last.ckpt")
+        parser.add_argument("--weights", type=Path | None, help="checkpoint of a finished run to start from")
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
@@ -76,8 +78,8 @@ class TrainingCLI(LightningCLI):
 def train() -> None:
     """Train what the command line describes; leave a complete run folder.
 
-    The folder holds ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes), ``checkpoints/best.ckpt`` and ``last.ckpt``, and
-    ``wandb/``.
+    The folder holds ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes),
+    ``checkpoints/best.ckpt`` and ``last.ckpt``, and ``wandb/``.
     """
     try:
         cli = TrainingCLI(
@@ -89,6 +91,8 @@ def train() -> None:
             save_config_callback=None,  # it would land beside the metrics; the run folder has it already
             run=False,
         )
+        if cli.config.weights and not cli.config.resume:
+            load_weights(cli.model, cli.config.weights)
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last_checkpoint if cli.config.resume else None)
     except (ValueError, OSError) as error:
         # Faults of the user's input: one sentence with the remedy says more than a traceback.
@@ -105,5 +109,7 @@ def _close(cli: TrainingCLI) -> None:
     best = Path(checkpoint.best_model_path)
     arguments = cli.config.data.init_args
     sources = {role: Path(arguments[role]) for role in _SOURCE_ARGUMENTS if role in arguments}
+    if cli.config.weights:
+        sources["weights"] = cli.config.weights
     write_provenance(best, {**sources, "config": Path(cli.config.out) / "config.yaml"})
     print(f"Best checkpoint: {best} ({checkpoint.monitor} {float(checkpoint.best_model_score or 'nan'):.4f})")

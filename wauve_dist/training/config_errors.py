@@ -21,7 +21,9 @@ def explained(message: str, parser: ArgumentParser) -> str:
     class_path = _first(r"given class_path '([\w.]+)'", lines)
     if wrong := _first(r"does not accept option '([\w.]+)'", lines):
         group = _first(r"Group '([\w.]+)'", lines)
-        names = [action.dest.removeprefix(f"{group}.") for action in parser._actions if action.dest.startswith(f"{group}.")]
+        names = [
+            action.dest.removeprefix(f"{group}.") for action in parser._actions if action.dest.startswith(f"{group}.")
+        ]
         return f"{group}.{wrong} is not an option. {_suggestion(wrong, names)}"
     if wrong := _first(r"Option '([\w.]+)' is not accepted", lines):
         if class_path:
