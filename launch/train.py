@@ -3,7 +3,7 @@
 import sys
 
 SHORT_HELP = """\
-usage: launch/train.py --config YAML --out DIR [--resume] [--weights CKPT] [--wandb offline|online|disabled] [--KEY VALUE ...]
+usage: launch/train.py --config YAML --out DIR [--resume] [--weights CKPT] [--wandb MODE] [--KEY VALUE ...]
 
 Train the lesion detector or the clip classifier; the config decides which.
 
@@ -12,7 +12,7 @@ Train the lesion detector or the clip classifier; the config decides which.
   --out DIR          run folder: config.yaml, metrics/, checkpoints/{best,last}.ckpt, wandb/
   --resume           carry on from DIR/checkpoints/last.ckpt
   --weights CKPT     start from the weights of another run's checkpoint (same model)
-  --wandb MODE       offline (default: nothing leaves the machine), online or disabled
+  --wandb MODE       offline (default, nothing leaves the machine), online or disabled
   --KEY VALUE        override any key of the config: --model.lr 1e-3 --data.batch_size 4 --trainer.devices 8
   --print_config     print the resolved config and stop
   --help-all         list every key of model, data and trainer with its meaning (imports torch: some seconds)

@@ -6,9 +6,14 @@ from wauve_dist.structures.provenance import atomic_write, claim_folder, read_pr
 def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
     target = tmp_path / "table.csv"
     target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
-        temporary.write_text("half of the n")
-        raise RuntimeError
+
+    def fail_half_way():
+        with atomic_write(target) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert target.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["table.csv"]
 
