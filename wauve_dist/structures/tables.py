@@ -142,6 +142,10 @@ def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
         except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
             raise TableError(f"{path}: is not a readable CSV table ({error}). Save it as UTF-8 CSV.") from error
         _refuse_nan_as_text(table, schema, path)
+        for name, column in schema.columns.items():
+            if name in table and str(column.dtype) == "bool":
+                # Every text but the empty one would count as true.
+                table[name] = table[name].replace({"True": True, "False": False})
     return validated(table, schema, path)
 
 
