@@ -59,14 +59,16 @@ def main(argv: list[str]) -> int:
 
     from wauve_dist.evaluation.inputs import EvaluationError
     from wauve_dist.reporting.report import evaluate
+    from wauve_dist.reporting.request import EvaluationRequest
     from wauve_dist.reporting.wording import summary
     from wauve_dist.structures.tables import TableError
 
     rule = options.threshold_rule or ("youden" if options.threshold is None else None)
     try:
-        metrics = evaluate(
-            options.predictions,
-            options.out,
+        request = EvaluationRequest(
+            predictions=options.predictions,
+            num_resamples=options.resamples,
+            seed=options.seed,
             threshold=options.threshold,
             threshold_rule=rule,
             split=options.split,
@@ -75,9 +77,8 @@ def main(argv: list[str]) -> int:
             readers=options.readers,
             subgroups=options.subgroups,
             adjustment=options.adjust,
-            num_resamples=options.resamples,
-            seed=options.seed,
         )
+        metrics = evaluate(request, options.out)
     except (EvaluationError, TableError, FileExistsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -119,6 +119,13 @@ def test_parquet_and_csv_come_back_as_written_with_their_source(tmp_path):
         assert read_provenance(tmp_path / name)["settings"] == {"max_gap": 3}
 
 
+def test_a_word_that_is_neither_true_nor_false_is_refused(tmp_path):
+    header = "video_id,track_id,frame,x1,y1,x2,y2,score,interpolated"
+    (tmp_path / "tracks.csv").write_text(f"{header}\na,0,0,1,1,2,2,1,False\na,0,1,1,1,2,2,1,maybe\n")
+    with pytest.raises(TableError, match="row 3, column 'interpolated': 'maybe' must be True or False"):
+        read_table(tmp_path / "tracks.csv", TRACKS)
+
+
 def test_an_inverted_box_and_a_doubled_row_are_refused_before_anything_is_written(tmp_path):
     detection = {"video_id": "1", "frame": 0, "x1": 5.0, "y1": 1.0, "x2": 3.0, "y2": 2.0, "score": 0.5}
     with pytest.raises(TableError, match="x2 must be greater than x1"):

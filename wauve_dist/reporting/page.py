@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wauve_dist import __version__
-from wauve_dist.evaluation.model_accuracy import ModelAccuracy
-from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting import wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
+from wauve_dist.reporting.findings import Findings
 from wauve_dist.reporting.reader_page import reader_methods, reader_page
 from wauve_dist.reporting.subgroup_page import subgroup_methods, subgroup_page
 
 
 def render_page(
+    findings: Findings,
     *,
-    scored: ScoredVideos,
-    results: Mapping[str, ModelAccuracy],
-    comparisons: Sequence[Mapping[str, Any]],
     adjustment: str,
-    detection: Mapping[str, Any] | None,
-    readers: Mapping[str, Any] | None,
-    subgroups: Mapping[str, Any] | None,
-    populations: Mapping[str, Any] | None,
     cases: Sequence[Case],
     figures: Mapping[str, str],
     population: pd.DataFrame,
@@ -39,14 +31,8 @@ def render_page(
     """Render ``report.html``.
 
     Args:
-        scored: the videos.
-        results: the figures of each model; the first is the one that the page is about.
-        comparisons: the part ``comparisons`` of metrics.json.
+        findings: everything that was computed.
         adjustment: of p-values, by name.
-        detection: the detector's figures, or None.
-        readers: the part ``readers`` of metrics.json, or None.
-        subgroups: the part ``subgroups``, or None.
-        populations: the part ``populations``, or None where there are no subgroups.
         cases: the videos in the order of the table.
         figures: name to data URI.
         population: see ``population_table``.
@@ -55,6 +41,8 @@ def render_page(
         fingerprints: role of an input file to its SHA-256.
         seed: of the resamples.
     """
+    scored, results, metrics = findings.scored, findings.results, findings.metrics
+    detection, readers, subgroups = (metrics.get(part) for part in ("detection", "readers", "subgroups"))
     environment = Environment(
         loader=PackageLoader("wauve_dist", "reporting"),
         autoescape=True,
@@ -74,11 +62,12 @@ def render_page(
         headlines={model: wording.headline(other) for model, other in results.items()},
         threshold_words=wording.threshold_words(result.operating_point.threshold),
         comparisons={
-            f"{a} minus {b}": list(rows) for (a, b), rows in groupby(comparisons, lambda row: (row["a"], row["b"]))
+            f"{a} minus {b}": list(rows)
+            for (a, b), rows in groupby(metrics["comparisons"], lambda row: (row["a"], row["b"]))
         },
         detection=detection,
         readers=reader_page(readers, main, result.operating_point) if readers else None,
-        subgroups=subgroup_page(subgroups, populations) if subgroups and populations else None,
+        subgroups=subgroup_page(subgroups, metrics["populations"]) if subgroups else None,
         cases=cases,
         outcomes=OUTCOMES,
         num_pictures=sum(bool(case.thumbnail) for case in cases),

@@ -144,8 +144,12 @@ def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
         _refuse_nan_as_text(table, schema, path)
         for name, column in schema.columns.items():
             if name in table and str(column.dtype) == "bool":
-                # Every text but the empty one would count as true.
-                table[name] = table[name].replace({"True": True, "False": False})
+                # Left as text, every word but the empty one would count as true.
+                words = table[name]
+                if not (known := words.isin(["True", "False"])).all():
+                    row = int(known.idxmin())
+                    raise TableError(f"{path} row {row + 2}, column {name!r}: {words[row]!r} must be True or False")
+                table[name] = words == "True"
     return validated(table, schema, path)
 
 
