@@ -25,6 +25,7 @@ def predict_command(
     device: DeviceName,
     batch_size: int,
     call_threshold: float,
+    model: str | None,
     overlay: bool,
     linker: Mapping[str, Any],
 ) -> None:
@@ -39,6 +40,7 @@ def predict_command(
         device: where the models run.
         batch_size: frames, or clips, in a call of a model.
         call_threshold: scores from here on are shown as malignant in pictures, 0..1.
+        model: name that predictions.csv gives to its maker; None takes the run folder's.
         overlay: also write overlays/<video_id>.mp4.
         linker: fields of ``LinkerSettings`` that differ from its defaults.
 
@@ -48,7 +50,7 @@ def predict_command(
     """
     console = Console(stderr=True)
     settings = PredictionSettings(
-        LinkerSettings(**linker), batch_size, call_threshold, run_name(classifier or detector), overlay
+        LinkerSettings(**linker), batch_size, call_threshold, model or run_name(classifier or detector), overlay
     )
     manifest = list_videos(videos, split)
     chosen = pick_device(device)

@@ -80,6 +80,7 @@ def stages_of(config: StudyConfig) -> list[Stage]:
                 *find,
                 "--split=test",
                 f"--classifier={classifier}",
+                "--model=WAUVE",
                 f"--call-threshold={config.threshold}",
                 f"--out={out / 'predictions'}",
             ),
