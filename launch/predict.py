@@ -39,7 +39,9 @@ def main(argv: list[str]) -> int:
         metavar="P",
         help="pictures show scores from here on as malignant (default: 0.5); no table depends on it",
     )
-    parser.add_argument("--model", metavar="NAME", help="name in predictions.csv and reports (default: the run folder's)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="name in predictions.csv and reports (default: the run folder's)"
+    )
     parser.add_argument("--overlay", action="store_true", help="also write overlays/<video_id>.mp4; needs --classifier")
     linking = parser.add_argument_group("linking boxes to tracks")
     linking.add_argument("--min-score", type=float, metavar="P", help="ignore boxes below (default: 0.05)")
