@@ -35,6 +35,14 @@ def test_a_crop_keeps_fractions_of_a_pixel():
     np.testing.assert_allclose(crop, np.tile(centres - 0.5, (20, 1)), atol=0.51)
 
 
+def test_the_crops_of_two_halves_meet_without_a_seam():
+    frame = np.random.default_rng(2).integers(0, 256, (120, 120), np.uint8)
+    whole = crop_roi(frame, np.array([20, 20, 100, 100]), size=40, context=1)
+    left, right = (crop_roi(frame, np.array([x, 20, x + 40, 60]), size=20, context=1) for x in (20, 60))
+    difference = np.hstack([left, right]).astype(int) - whole[:20]
+    assert np.abs(difference).max() <= 1
+
+
 def test_a_region_beyond_the_frame_is_black_and_the_rest_in_place():
     crop = crop_roi(np.full((100, 100), 200, np.uint8), np.array([-20.0, -20.0, 20.0, 20.0]), size=40, context=2)
     assert not crop[:19].any()

@@ -114,13 +114,28 @@ def test_damage_inside_passes_the_quick_check_but_never_decoding(encoded, tmp_pa
     whole = encoded("mjpeg.avi")
     with av.open(str(whole)) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][NUM_FRAMES // 2]
-        start, end = packet.pos, packet.pos + packet.size
+        start = packet.pos + 8 + packet.size * 4 // 5  # an AVI chunk's header has 8 bytes; JPEG begins with tables
     content = bytearray(whole.read_bytes())
-    content[(start + end) // 2 : end] = bytes(end - (start + end) // 2)
+    content[start : start + 16] = bytes(16)
     damaged = tmp_path / "damaged.avi"
     damaged.write_bytes(content)
+    with av.open(str(damaged)) as container:
+        assert len(list(container.decode(video=0))) == NUM_FRAMES  # left to itself, FFmpeg makes pixels up
     assert check_video(damaged).num_frames == NUM_FRAMES
-    assert "damaged" in fault(decode, damaged)
+    assert "is damaged" in fault(decode, damaged)
+
+
+def test_a_video_cut_between_key_frames_is_refused(encoded, tmp_path):
+    cut = tmp_path / "cut.mkv"
+    with av.open(str(encoded("h264.mp4"))) as source, av.open(str(cut), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in [packet for packet in source.demux(stream) if packet.size][5:]:
+            packet.stream = copy
+            target.mux(packet)
+    assert "was cut between key frames" in fault(check_video, cut)
+    # Decoding starts at the next key frame, frame 12.
+    assert "only 28 of its 35 frames can be decoded" in fault(decode, cut)
 
 
 @pytest.mark.parametrize("check", [check_video, decode])

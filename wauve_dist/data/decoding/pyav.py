@@ -92,6 +92,8 @@ def check_video(path: Path) -> VideoInfo:
                 continue
             if packet.is_corrupt:
                 raise VideoError(f"{path}: packet {num_packets} is incomplete; the file is truncated. {_REENCODE}")
+            if num_packets == 0 and not packet.is_keyframe:
+                raise VideoError(f"{path}: was cut between key frames; its first frames are lost. {_REENCODE}")
             num_packets += 1
             num_shown += not packet.is_discard
             if first is None:
