@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, and how far resampling moves a ROC curve."""
+"""ROC curves, and how far resampling moves them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from wauve_dist.evaluation.auc import Groups
 from wauve_dist.evaluation.bootstrap import Multiplicities, bootstrap, percentile_interval
-from wauve_dist.evaluation.inputs import FloatArray, checked_scores, group_codes
+from wauve_dist.evaluation.inputs import FloatArray, IntArray, checked_scores, group_codes
 
 
 class RocCurve(NamedTuple):
@@ -42,13 +42,13 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
     """
     positive, values = checked_scores(labels, scores)
     order = np.argsort(-values, kind="stable")
-    level_ends = _level_ends(values[order])
-    true = np.cumsum(positive[order])[level_ends]
-    false = np.cumsum(~positive[order])[level_ends]
+    ends = level_ends(values[order])
+    true = np.cumsum(positive[order])[ends]
+    false = np.cumsum(~positive[order])[ends]
     return RocCurve(
         np.append(0.0, false / false[-1]),
         np.append(0.0, true / true[-1]),
-        np.append(np.inf, values[order][level_ends]),
+        np.append(np.inf, values[order][ends]),
     )
 
 
@@ -69,14 +69,14 @@ def roc_band(
     """
     positive, values = checked_scores(labels, scores)
     order = np.argsort(-values, kind="stable")
-    level_ends = _level_ends(values[order])
+    ends = level_ends(values[order])
     is_positive = positive[order]
     grid = np.linspace(0, 1, num_points)
 
     def statistic(multiplicities: Multiplicities) -> FloatArray:
         drawn = multiplicities[:, order]
-        true = np.cumsum(drawn * is_positive, axis=1)[:, level_ends]
-        false = np.cumsum(drawn * ~is_positive, axis=1)[:, level_ends]
+        true = np.cumsum(drawn * is_positive, axis=1)[:, ends]
+        false = np.cumsum(drawn * ~is_positive, axis=1)[:, ends]
         rates = np.full((len(drawn), num_points), np.nan)
         for row in np.flatnonzero((true[:, -1] > 0) & (false[:, -1] > 0)):
             # Where the curve is vertical, np.interp takes its upper end.
@@ -89,20 +89,6 @@ def roc_band(
     return RocBand(grid, low, high)
 
 
-def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the precision-recall curve as a sum of steps, without interpolation (Davis & Goadrich, ICML 2006).
-
-    Raises:
-        OneClassError: one of the classes is absent.
-    """
-    positive, values = checked_scores(labels, scores)
-    order = np.argsort(-values, kind="stable")
-    level_ends = _level_ends(values[order])
-    true = np.cumsum(positive[order])[level_ends]
-    precision = true / (level_ends + 1)
-    return float(np.sum(np.diff(true, prepend=0) * precision) / true[-1])
-
-
-def _level_ends(falling_scores: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Index of the last case of each run of equal scores."""
-    return np.flatnonzero(np.append(np.diff(falling_scores) != 0, True))
+def level_ends(falling_scores: FloatArray) -> IntArray:
+    """Index of the last case of each run of equal scores, intp [L]."""
+    return np.flatnonzero(np.append(np.diff(falling_scores) != 0, True)[: len(falling_scores)])

@@ -44,12 +44,26 @@ class AveragePrecisionInterval:
     redrawn: int
 
 
-class _Boxes(NamedTuple):
+class JudgedBoxes(NamedTuple):
     """True and found boxes, each with the ``image_id`` 1..F of its frame; frames: video_id, frame, image_id."""
 
     frames: pd.DataFrame
     true: pd.DataFrame
     found: pd.DataFrame
+
+
+class Matches(NamedTuple):
+    """The found boxes, best score first.
+
+    Attributes:
+        is_true: the box matches a lesion, bool [D].
+        image_id: of its frame, intp [D].
+        score: 0..1, falling, float64 [D].
+    """
+
+    is_true: BoolArray
+    image_id: IntArray
+    score: FloatArray
 
 
 def coco_average_precision(
@@ -66,7 +80,7 @@ def coco_average_precision(
     Raises:
         EvaluationError: a video without annotated frames, or no box in any of them.
     """
-    boxes = _boxes_of(annotations, detections, video_ids)
+    boxes = select_boxes(annotations, detections, video_ids)
     ap = ap50 = ap75 = 0.0
     if len(boxes.found):  # pycocotools cannot index an empty result
         with contextlib.redirect_stdout(io.StringIO()):  # it prints a line per step
@@ -103,9 +117,9 @@ def ap50_interval(
     Raises:
         EvaluationError: as ``coco_average_precision``, or a single patient.
     """
-    boxes = _boxes_of(annotations, detections, patients.keys())
+    boxes = select_boxes(annotations, detections, patients.keys())
     _, unit_of_frame = np.unique(boxes.frames["video_id"].map(patients).to_numpy(str), return_inverse=True)
-    is_true, image_id = _matches_at_50(boxes)
+    is_true, image_id, _ = matches_at_50(boxes)
     unit = unit_of_frame[image_id - 1]
     num_true = np.bincount(unit_of_frame[boxes.true["image_id"] - 1], minlength=int(unit_of_frame.max()) + 1)
 
@@ -119,7 +133,12 @@ def ap50_interval(
     return AveragePrecisionInterval(value, low, high, words, num_resamples, distribution.num_redrawn)
 
 
-def _boxes_of(annotations: Annotations, detections: pd.DataFrame, video_ids: Collection[str]) -> _Boxes:
+def select_boxes(annotations: Annotations, detections: pd.DataFrame, video_ids: Collection[str]) -> JudgedBoxes:
+    """Choose the annotated frames of some videos with their true and found boxes.
+
+    Raises:
+        EvaluationError: a video without annotated frames, or no box in any of them.
+    """
     frames = annotations.frames[annotations.frames["video_id"].isin(video_ids)]
     if missing := sorted(set(video_ids) - set(frames["video_id"])):
         raise EvaluationError(
@@ -133,10 +152,10 @@ def _boxes_of(annotations: Annotations, detections: pd.DataFrame, video_ids: Col
             f"no lesion is annotated in the {len(frames)} frames of these {len(set(video_ids))} videos: average "
             "precision is undefined without one."
         )
-    return _Boxes(frames, true, detections.merge(frames, on=["video_id", "frame"]))
+    return JudgedBoxes(frames, true, detections.merge(frames, on=["video_id", "frame"]))
 
 
-def _coco_evaluation(boxes: _Boxes) -> Any:
+def _coco_evaluation(boxes: JudgedBoxes) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -174,10 +193,10 @@ def _coco_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _matches_at_50(boxes: _Boxes) -> tuple[BoolArray, IntArray]:
-    """For each found box, best score first: whether it matches a lesion at IoU 0.50, and its image_id."""
+def matches_at_50(boxes: JudgedBoxes) -> Matches:
+    """Match found boxes to lesions at IoU 0.50, the better score first; a lesion is matched once."""
     if boxes.found.empty:
-        return np.empty(0, dtype=bool), np.empty(0, dtype=np.intp)
+        return Matches(np.empty(0, dtype=bool), np.empty(0, dtype=np.intp), np.empty(0))
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = _coco_evaluation(boxes)
         evaluation.params.iouThrs = np.array([0.5])
@@ -188,7 +207,7 @@ def _matches_at_50(boxes: _Boxes) -> tuple[BoolArray, IntArray]:
     is_true = np.concatenate([image["dtMatches"][0] > 0 for image in images])
     image_id = np.repeat([image["image_id"] for image in images], [len(image["dtScores"]) for image in images])
     order = np.argsort(-scores, kind="stable")
-    return is_true[order], image_id[order].astype(np.intp)
+    return Matches(is_true[order], image_id[order].astype(np.intp), scores[order].astype(np.float64))
 
 
 def _weighted_ap(is_true: BoolArray, weight: Multiplicities, num_true: int) -> float:

@@ -11,10 +11,11 @@ import numpy as np
 from wauve_dist.evaluation.auc import AUCEstimate, bootstrap_auc
 from wauve_dist.evaluation.calibration import Calibration, brier_score, calibration
 from wauve_dist.evaluation.calls import compare_calls
-from wauve_dist.evaluation.curves import RocBand, RocCurve, average_precision, roc_band, roc_curve
+from wauve_dist.evaluation.curves import RocBand, RocCurve, roc_band, roc_curve
 from wauve_dist.evaluation.delong import delong_auc, delong_paired_test
 from wauve_dist.evaluation.inputs import BoolArray, FloatArray
 from wauve_dist.evaluation.operating_point import OperatingPoint, Threshold, evaluate_operating_point
+from wauve_dist.evaluation.precision_recall import average_precision
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 
 
