@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -28,25 +30,26 @@ def test_the_curve_and_its_area_agree_with_scikit_learn(digits):
     assert average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
 
 
-def test_intervals_are_the_spread_over_resamples():
-    labels, scores = scored(60)
-    estimate, band = precision_recall_intervals(labels, scores, seed=0, num_resamples=3000)
-    rng = np.random.default_rng(9)
+@pytest.mark.parametrize("confidence", [0.97, 0.9, 0.8])
+def test_intervals_are_those_of_the_exact_distribution_over_resamples(confidence):
+    """Four cases have 256 resamples; those with both classes are the exact distribution."""
+    labels, scores = np.array([1, 0, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1])
     areas, precisions = [], []
-    while len(areas) < 800:
-        drawn = rng.integers(0, 60, 60)
-        if 0 < labels[drawn].sum() < 60:
+    for draw in product(range(4), repeat=4):
+        drawn = list(draw)
+        if 0 < labels[drawn].sum() < 4:
             areas.append(average_precision_score(labels[drawn], scores[drawn]))
             precision, recall, _ = sklearn_curve(labels[drawn], scores[drawn])
             # Recall falls: the last point that still reaches it has the highest threshold.
-            precisions.append([precision[np.flatnonzero(recall >= r - 1e-9)[-1]] for r in band.recall])
+            precisions.append([precision[np.flatnonzero(recall >= r - 1e-9)[-1]] for r in np.arange(1, 101) / 100])
+    estimate, band = precision_recall_intervals(labels, scores, seed=0, num_resamples=6000, confidence=confidence)
     assert estimate.value == pytest.approx(average_precision_score(labels, scores))
-    assert (estimate.ci_low, estimate.ci_high) == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=0.03)
-    low, high = np.quantile(precisions, [0.025, 0.975], axis=0)
-    # At the lowest recalls one case decides, and a quantile jumps from lump to lump.
-    smooth = band.recall >= 0.25
-    np.testing.assert_allclose(band.low[smooth], low[smooth], atol=0.06)
-    np.testing.assert_allclose(band.high[smooth], high[smooth], atol=0.06)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    assert (estimate.ci_low, estimate.ci_high) == pytest.approx(np.quantile(areas, tails, method="nearest"))
+    low, high = np.quantile(precisions, tails, axis=0, method="nearest")
+    np.testing.assert_allclose(band.recall, np.arange(1, 101) / 100)
+    np.testing.assert_allclose(band.low, low, atol=1e-9)
+    np.testing.assert_allclose(band.high, high, atol=1e-9)
 
 
 def test_copies_of_a_patients_video_do_not_narrow_the_interval():
