@@ -27,7 +27,7 @@ SHADOW_PROBABILITY = 0.15  # bad contact or a rib: a dark bar along the beam
 MAX_SHADOW_DEPTH = 0.6  # share of the brightness that it takes
 MAX_SHADOW_WIDTH = 0.12  # half width, of the crop's side
 
-_SPECKLE_GRAIN_PIXELS = 2
+_NUM_GRAINS = 32  # of the speckle, across the crop: about as coarse as speckle in an enlarged region
 
 
 class _ClipParameters(NamedTuple):
@@ -45,7 +45,6 @@ class _ClipParameters(NamedTuple):
     shadow_x: float
     shadow_top: float
     shadow_half_width: float
-    noise: NDArray[np.float32]  # [G, G]
 
 
 def augment_clips(clips: Tensor, sample_seeds: Tensor) -> Tensor:
@@ -53,33 +52,33 @@ def augment_clips(clips: Tensor, sample_seeds: Tensor) -> Tensor:
 
     Args:
         clips: uint8 [N, T, S, S], on any device.
-        sample_seeds: int64 [N], not negative.
+        sample_seeds: int64 [N], not negative; on the CPU, or reading them waits for the device.
 
     Returns:
         uint8 [N, T, S, S], on the same device. A zoom or shift mirrors at the crop's edge, for a black
         border would betray what was changed.
     """
-    size = clips.shape[-1]
-    draws = [_draw(int(seed), size) for seed in sample_seeds.cpu()]
-    device = clips.device
+    size, device = clips.shape[-1], clips.device
+    parameters, noise = zip(*(_draw(int(seed)) for seed in sample_seeds), strict=True)
+    # One transfer for all numbers: many small ones would hold the device up.
+    values = torch.tensor(parameters, dtype=torch.float32).to(device)
 
     def column(name: str) -> Tensor:
-        values = [float(getattr(draw, name)) for draw in draws]
-        return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1).to(device)
+        return values[:, _ClipParameters._fields.index(name)].view(-1, 1, 1, 1)
 
     mirror = 1 - 2 * column("flip")
-    matrix = torch.zeros(len(draws), 2, 3, device=device)
+    matrix = torch.zeros(len(clips), 2, 3, device=device)
     matrix[:, 0, 0] = (mirror * column("zoom")).flatten()
     matrix[:, 1, 1] = column("zoom").flatten()
     # grid_sample measures from -1 to 1, twice as long as our 0 to 1.
     matrix[:, 0, 2], matrix[:, 1, 2] = (2 * column("shift_x")).flatten(), (2 * column("shift_y")).flatten()
-    grid = F.affine_grid(matrix, [len(draws), 1, size, size], align_corners=False)
+    grid = F.affine_grid(matrix, [len(clips), 1, size, size], align_corners=False)
     moved = F.grid_sample(clips.float() / 255, grid, padding_mode="reflection", align_corners=False)
 
     position = (torch.arange(size, device=device) + 0.5) / size
     x, depth = position.view(1, 1, 1, -1), position.view(1, 1, -1, 1)
-    noise = torch.from_numpy(np.stack([draw.noise for draw in draws])).to(device).unsqueeze(1)
-    speckle = F.interpolate(noise, size=(size, size), mode="bilinear", align_corners=False)
+    grains = torch.from_numpy(np.stack(noise)).to(device).unsqueeze(1)
+    speckle = F.interpolate(grains, size=(size, size), mode="bilinear", align_corners=False)
     across = torch.exp(-(((x - column("shadow_x")) / column("shadow_half_width")) ** 4))
     below = torch.sigmoid((depth - column("shadow_top")) / 0.03)
     factor = (
@@ -115,10 +114,10 @@ def augment_frame(
     return np.ascontiguousarray(changed[:, ::-1]), flipped
 
 
-def _draw(seed: int, size: int) -> _ClipParameters:
+def _draw(seed: int) -> tuple[_ClipParameters, NDArray[np.float32]]:
+    """Draw a sample's parameters, and float32 [G, G] standard normal noise for its speckle."""
     rng = np.random.default_rng(seed)
-    num_grains = math.ceil(size / _SPECKLE_GRAIN_PIXELS)
-    return _ClipParameters(
+    parameters = _ClipParameters(
         flip=bool(rng.random() < 0.5),
         zoom=_factor(rng, MAX_ZOOM),
         shift_x=rng.uniform(-MAX_SHIFT, MAX_SHIFT),
@@ -131,8 +130,8 @@ def _draw(seed: int, size: int) -> _ClipParameters:
         shadow_x=rng.uniform(0, 1),
         shadow_top=rng.uniform(-0.2, 0.5),
         shadow_half_width=rng.uniform(MAX_SHADOW_WIDTH / 3, MAX_SHADOW_WIDTH),
-        noise=rng.standard_normal((num_grains, num_grains), dtype=np.float32),
     )
+    return parameters, rng.standard_normal((_NUM_GRAINS, _NUM_GRAINS), dtype=np.float32)
 
 
 def _factor(rng: np.random.Generator, largest: float) -> float:

@@ -13,7 +13,7 @@ class ClipBatch(NamedTuple):
     Attributes:
         clips: uint8 [N, 8, S, S], grey.
         labels: float32 [N], 1 malignant, 0 benign, NaN unknown.
-        sample_seeds: int64 [N], the key of each sample's augmentation; 0 in evaluation.
+        sample_seeds: int64 [N], the key of each sample's augmentation; 0 in evaluation. Stays on the CPU.
         video_ids: N names.
         patient_ids: N names; resampling is by patient.
         track_ids: int64 [N].

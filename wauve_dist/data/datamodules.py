@@ -200,6 +200,11 @@ class ClipDataModule(_DataModule):
         dataset = EvaluationClips(self._cropped["test"])
         return self._evaluation_loader(dataset, len(dataset))
 
+    def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:
+        """Leave the seeds behind: reading them back from a GPU would wait for the step before."""
+        moved: ClipBatch = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return moved._replace(sample_seeds=batch.sample_seeds)
+
     def on_after_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
         """Augment training clips, on the device that they have arrived at."""
         if self.trainer is None or not self.trainer.training:
