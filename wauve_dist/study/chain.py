@@ -130,7 +130,7 @@ def run_study(config: StudyConfig, launch_folder: Path, redo: str | None = None)
             temporary.write_text(json.dumps(asdict(config), default=str, indent=2) + "\n")
     if redo:
         remove_from(redo, stages)
-    if not all((stage.folder / "stage.json").exists() for stage in stages):
+    if not all(stage.record.exists() for stage in stages):
         _check_training_configs(stages, launch_folder)
     for number, stage in enumerate(stages, start=1):
         title = f"[bold]{number}/{len(stages)} {stage.name}[/bold]"

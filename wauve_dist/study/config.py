@@ -83,7 +83,7 @@ def read_study_config(path: Path, overrides: Sequence[str]) -> StudyConfig:
     Raises:
         ValueError: an unknown key (the valid ones are named), a value of the wrong type, a missing key.
     """
-    parser = _Parser()
+    parser = _Parser(allow_abbrev=False)
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(StudyConfig, None)
     namespace = parser.parse_args([f"--config={path}", *overrides])

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from wauve_dist.structures.provenance import atomic_write, sha256_of
 
-_RECORD = "stage.json"
-
 
 class StageError(RuntimeError):
     """A stage failed, or its folder holds the result of other settings."""
@@ -28,7 +26,7 @@ class Stage:
 
     Attributes:
         name: of the stage and of its folder.
-        folder: all that the stage writes; the stage owns it.
+        folder: all that the stage writes; the stage owns it. Its record lies beside it, in ``stages/NAME.json``.
         command: script of ``launch/`` and its arguments.
         inputs: files whose content decides the result: configs and products of earlier stages.
     """
@@ -38,26 +36,26 @@ class Stage:
     command: tuple[str, ...]
     inputs: tuple[Path, ...] = ()
 
-    def fingerprint(self) -> str:
-        """Hash what decides the stage's result: its command and the content of its inputs."""
-        decisive = {"command": self.command, "inputs": [sha256_of(path) for path in self.inputs]}
-        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
+    @property
+    def record(self) -> Path:
+        """Tells by which settings and inputs the stage was started, and whether it ended well."""
+        return self.folder.parent / "stages" / f"{self.name}.json"
 
     def is_done(self) -> bool:
         """Tell whether the stage ended well with this command and these inputs.
 
         Raises:
-            StageError: it ended well with others.
+            StageError: it was started, and perhaps ended, with others.
         """
-        record = self.folder / _RECORD
-        if not record.exists():
+        if not self.record.exists():
             return False
-        if json.loads(record.read_text())["fingerprint"] != self.fingerprint():
+        record = json.loads(self.record.read_text())
+        if record["fingerprint"] != self._fingerprint():
             raise StageError(
                 f"{self.folder} was made by other settings or from other inputs. Make it and what follows anew "
                 f"with --redo {self.name}, or choose another --out."
             )
-        return True
+        return bool(record["done"])
 
     def run(self, launch_folder: Path) -> float:
         """Run the command to its end; an interrupted training carries on, any other stage starts over.
@@ -76,15 +74,23 @@ class Stage:
         elif self.folder.exists():
             print(f"{self.name}: interrupted before; starting over")
             shutil.rmtree(self.folder)
+        self._write_record(done=False)
         start_s = time.monotonic()
         status = subprocess.run(argv, check=False).returncode
         if status != 0:
             raise StageError(f"Stage {self.name} failed with status {status}. Its command: {shlex.join(argv)}")
-        duration_s = time.monotonic() - start_s
-        with atomic_write(self.folder / _RECORD) as temporary:
-            record = {"fingerprint": self.fingerprint(), "command": self.command, "duration_s": round(duration_s, 1)}
+        self._write_record(done=True)
+        return time.monotonic() - start_s
+
+    def _write_record(self, done: bool) -> None:
+        record = {"fingerprint": self._fingerprint(), "command": self.command, "done": done}
+        with atomic_write(self.record) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
-        return duration_s
+
+    def _fingerprint(self) -> str:
+        """Hash what decides the stage's result: its command and the content of its inputs."""
+        decisive = {"command": self.command, "inputs": [sha256_of(path) for path in self.inputs]}
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
 def remove_from(name: str, stages: Sequence[Stage]) -> None:
@@ -97,5 +103,6 @@ def remove_from(name: str, stages: Sequence[Stage]) -> None:
     if name not in names:
         raise StageError(f"--redo {name}: there is no such stage. The stages are {', '.join(names)}.")
     for stage in stages[names.index(name) :]:
+        stage.record.unlink(missing_ok=True)
         if stage.folder.exists():
             shutil.rmtree(stage.folder)

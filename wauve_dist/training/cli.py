@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import wauve_dist
 from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import claim_folder, write_provenance
 from wauve_dist.training.config_errors import explained
@@ -33,7 +35,7 @@ class TrainingCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build the parser whose errors name the remedy."""
-        parser = _Parser(**kwargs)
+        parser = _Parser(**kwargs, allow_abbrev=False)  # a cut-off name is a mistyped one
         parser.add_argument("-c", "--config", action="config", help="YAML of one experiment; later ones overlay it")
         return parser
 
@@ -95,11 +97,18 @@ def train() -> None:
             load_weights(cli.model, cli.config.weights)
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last_checkpoint if cli.config.resume else None)
     except (ValueError, OSError) as error:
-        # Faults of the user's input: one sentence with the remedy says more than a traceback.
+        if not _is_our_sentence(error):
+            raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if cli.trainer.is_global_zero:
         _close(cli)
+
+
+def _is_our_sentence(error: Exception) -> bool:
+    """Tell a fault of the input, which this package names with its remedy, from a failure that needs its traceback."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(innermost.filename).is_relative_to(Path(wauve_dist.__file__).parent)
 
 
 def _close(cli: TrainingCLI) -> None:

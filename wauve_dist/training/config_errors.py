@@ -18,6 +18,10 @@ def explained(message: str, parser: ArgumentParser) -> str:
     lines = [line.strip() for line in message.splitlines()]
     if already := _first(r"(\S+ is not an option\. .*)", lines):
         return already  # a nested parser of ours has explained it
+    if wrong := _first(r"unrecognized arguments: --([\w.]+)", lines):
+        group = wrong.rpartition(".")[0]
+        names = [action.dest for action in parser._actions if action.dest.rpartition(".")[0] == group]
+        return f"--{wrong} is not an option. {_suggestion(wrong, set(names) - _NOT_IN_A_CONFIG)}"
     class_path = _first(r"given class_path '([\w.]+)'", lines)
     if wrong := _first(r"does not accept option '([\w.]+)'", lines):
         group = _first(r"Group '([\w.]+)'", lines)
