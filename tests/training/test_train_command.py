@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "classification" / "demo.yaml"
     [
         (
             "--model.lrr=1",
-            "lrr is not an option of wauve_dist.tasks.classification.ClassificationTask. Did you mean lr?",
+            "lrr is not an option. Did you mean lr? Valid names: crop_size, dropout, lr",
         ),
         ("--data.crop_sice=64", "Did you mean crop_size?"),
         ("--trainer.max_epoch=3", "Did you mean max_epochs?"),

@@ -18,10 +18,11 @@ def explained(message: str, parser: ArgumentParser) -> str:
     lines = [line.strip() for line in message.splitlines()]
     if already := _first(r"(\S+ is not an option\. .*)", lines):
         return already  # a nested parser of ours has explained it
-    if wrong := _first(r"unrecognized arguments: --([\w.]+)", lines):
-        group = wrong.rpartition(".")[0]
-        names = [action.dest for action in parser._actions if action.dest.rpartition(".")[0] == group]
-        return f"--{wrong} is not an option. {_suggestion(wrong, set(names) - _NOT_IN_A_CONFIG)}"
+    if unknown := _first(r"unrecognized arguments: --([\w.]+)", lines):
+        dests = {action.dest for action in parser._actions} - _NOT_IN_A_CONFIG
+        group = unknown.rpartition(".")[0]
+        siblings = {dest for dest in dests if dest.rpartition(".")[0] == group}
+        return f"--{unknown} is not an option. {_suggestion(unknown, siblings or {d for d in dests if '.' not in d})}"
     class_path = _first(r"given class_path '([\w.]+)'", lines)
     if wrong := _first(r"does not accept option '([\w.]+)'", lines):
         group = _first(r"Group '([\w.]+)'", lines)
