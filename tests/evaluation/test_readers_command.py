@@ -116,7 +116,7 @@ def test_tables_and_figures_are_written_and_the_page_shows_them(report):
     for name in ("readers", "kappa", "subgroups"):
         assert (report / "figures" / f"{name}.svg").stat().st_size > 5_000
         assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    by_site = pd.read_csv(report / "tables" / "population_by_group_1.csv")
+    by_site = pd.read_csv(report / "tables" / "population_by_site.csv")
     assert {"NCC", "PUMCH", "p", "test"} <= set(by_site.columns)
     page = (report / "report.html").read_text()
     assert "31 benign readings moved from biopsy" in page

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from wauve_dist.structures.annotations import Annotations, write_annotations
 from wauve_dist.structures.provenance import read_provenance
@@ -18,6 +19,8 @@ from wauve_dist.structures.tables import CLIPS, DETECTIONS, PREDICTIONS, write_t
 
 NUM_VIDEOS = 40
 OTHER = "2D $_$"  # no TeX, neither for the page nor for the figures
+FIGURES = ("calibration", "decision_curve", "froc", "precision_recall", "roc", "scores")
+TABLES = ("accuracy", "comparisons", "decision_curve", "froc", "population", "videos")
 RESAMPLES = ("--resamples", "500")
 COMMAND = runpy.run_path(str(Path(__file__).parents[2] / "launch" / "evaluate.py"))
 
@@ -126,11 +129,11 @@ class Page(HTMLParser):
 def test_all_files_are_there_and_nothing_else(full_run):
     out, _ = full_run
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
-        *(f"figures/{name}.{kind}" for name in ("calibration", "roc", "scores") for kind in ("png", "svg")),
+        *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
         "metrics.json",
         "metrics.json.provenance.json",
         "report.html",
-        *(f"tables/{name}.csv" for name in ("accuracy", "comparisons", "population", "videos")),
+        *(f"tables/{name}.csv" for name in TABLES),
     ]
 
 
@@ -150,7 +153,24 @@ def test_metrics_follow_the_contract(full_run, study):
     called = table["score"].fillna(0) >= 0.5
     assert model["sensitivity"]["k"] == int((called & (table["label"] == 1)).sum())
     assert model["calibration"]["n"] == NUM_VIDEOS - 1
+    assert [(part["focus"], part["at_least"]) for part in model["partial_auc"]] == [
+        ("specificity", 0.8),
+        ("sensitivity", 0.9),
+    ]
+    scores = table["score"].fillna(0)
+    assert model["partial_auc"][0]["value"] == pytest.approx(roc_auc_score(table["label"], scores, max_fpr=0.2))
+    assert model["average_precision"] == pytest.approx(average_precision_score(table["label"], scores))
+    assert model["average_precision_interval"]["ci_low"] < model["average_precision"]
+    benefits = model["decision_curve"]["at_birads_boundaries"]
+    assert [row["probability"] for row in benefits] == [0.02, 0.1, 0.5, 0.95]
+    # At one half a needless biopsy weighs as much as a missed cancer: found less needless, per video.
+    confusion = model["confusion"]
+    assert benefits[2]["net_benefit"] == pytest.approx((confusion["tp"] - confusion["fp"]) / NUM_VIDEOS)
     assert metrics["detection"]["ap50"] == pytest.approx(1.0)
+    froc = metrics["detection"]["froc"]
+    assert [point["false_positives_per_frame"] for point in froc["points"]] == [0.125, 0.25, 0.5, 1, 2, 4, 8]
+    assert [point["value"] for point in froc["points"]] == pytest.approx([1.0] * 7)
+    assert froc["false_positives_per_frame_of_all_boxes"] == 0
     assert metrics["detection"]["num_videos_without_annotation"] == 30
     assert {(row["a"], row["b"]) for row in metrics["comparisons"]} == {("I3D <R50>", OTHER)}
     assert all(row["p"] is None or 0 <= row["p"] <= 1 for row in metrics["comparisons"])
@@ -203,6 +223,29 @@ def test_the_console_repeats_the_numbers_and_the_warning(full_run):
     assert process.stderr == ""
 
 
+def test_who_was_examined_is_told_by_split_and_site(study, evaluate, tmp_path):
+    table = pd.read_csv(study / "predictions.csv")
+    table["site"] = np.where(table.index < 12, "B", "A")
+    table["split"] = np.where(table.index < 30, "val", "train")
+    table.to_csv(tmp_path / "p.csv", index=False)
+    status, output = evaluate("--predictions", tmp_path / "p.csv", *RESAMPLES, "--out", tmp_path / "out")
+    assert status == 0, output.err
+    populations = json.loads((tmp_path / "out" / "metrics.json").read_text())["populations"]
+    assert populations["split"]["label"]["counts"] == {"0": {"train": 5, "val": 15}, "1": {"train": 5, "val": 15}}
+    assert populations["site"]["age"]["method"] == "t-test"
+    assert list(pd.read_csv(tmp_path / "out" / "tables" / "population_by_split.csv"))[-2:] == ["train", "val"]
+    text = " ".join(Page((tmp_path / "out" / "report.html").read_text()).text.split())
+    assert "By split" in text
+    assert "The population by" not in text
+    status, output = evaluate(
+        "--predictions", tmp_path / "p.csv", "--split", "val", *RESAMPLES, "--out", tmp_path / "val"
+    )
+    assert status == 0, output.err
+    assert list(json.loads((tmp_path / "val" / "metrics.json").read_text())["populations"]) == ["site"]
+    text = " ".join(Page((tmp_path / "val" / "report.html").read_text()).text.split())
+    assert "The population by split: the videos are of one split" in text
+
+
 def test_provenance_names_inputs_and_settings(full_run):
     record = read_provenance(full_run[0] / "metrics.json")
     assert sorted(record["made_from"]) == ["annotations", "detections", f"predictions {OTHER}", "predictions I3D <R50>"]
@@ -225,7 +268,7 @@ def test_without_a_threshold_youdens_is_chosen_and_flagged_and_absences_are_list
     assert "The threshold was chosen on the videos that it is judged on" in text
     assert "Scores over time: there is no clips.parquet beside the predictions" in text
     assert "Pictures of the lesions: there is no thumbnails folder" in text
-    assert "Average precision of the detector: --detections and --annotations were not given" in text
+    assert "Average precision and FROC of the detector: --detections and --annotations were not given" in text
     assert not (tmp_path / "out" / "tables" / "comparisons.csv").exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
@@ -12,11 +13,26 @@ from wauve_dist.evaluation.auc import AUCEstimate, bootstrap_auc
 from wauve_dist.evaluation.calibration import Calibration, brier_score, calibration
 from wauve_dist.evaluation.calls import compare_calls
 from wauve_dist.evaluation.curves import RocBand, RocCurve, roc_band, roc_curve
+from wauve_dist.evaluation.decision_curve import DecisionCurve, decision_curve
 from wauve_dist.evaluation.delong import delong_auc, delong_paired_test
 from wauve_dist.evaluation.inputs import BoolArray, FloatArray
 from wauve_dist.evaluation.operating_point import OperatingPoint, Threshold, evaluate_operating_point
-from wauve_dist.evaluation.precision_recall import average_precision
+from wauve_dist.evaluation.partial_auc import PartialAUC, partial_auc
+from wauve_dist.evaluation.precision_recall import (
+    AveragePrecisionEstimate,
+    PrecisionRecallBand,
+    PrecisionRecallCurve,
+    precision_recall_curve,
+    precision_recall_intervals,
+)
 from wauve_dist.evaluation.scored_videos import ScoredVideos
+
+# Rates that a second reader of breast ultrasound would be held to.
+_PARTIAL_AUCS: tuple[tuple[Literal["specificity", "sensitivity"], float], ...] = (
+    ("specificity", 0.8),
+    ("sensitivity", 0.9),
+)
+_PERCENTS = np.arange(1, 100) / 100
 
 
 @dataclass(frozen=True)
@@ -27,11 +43,15 @@ class ModelAccuracy:
         auc: with its bootstrap interval by patient.
         auc_delong: the same AUC with DeLong's interval; None where a class has a single patient.
         operating_point: the figures at the threshold.
+        partial_aucs: where specificity, and where sensitivity, is high.
         average_precision: area under the precision-recall curve.
         brier: mean squared distance of score and label.
         calibration: over the videos in which a lesion was found; None where these are of one class.
+        decision_curve: net benefit of acting on the score, at whole per cents.
         roc: the empirical curve.
         band: its pointwise bootstrap band.
+        precision_recall: the empirical curve.
+        precision_recall_band: its pointwise bootstrap band.
         num_no_lesion: videos in which no lesion was found, scored 0.
         num_malignant_no_lesion: how many of them are malignant.
     """
@@ -39,11 +59,15 @@ class ModelAccuracy:
     auc: AUCEstimate
     auc_delong: AUCEstimate | None
     operating_point: OperatingPoint
-    average_precision: float
+    partial_aucs: tuple[PartialAUC, ...]
+    average_precision: AveragePrecisionEstimate
     brier: float
     calibration: Calibration | None
+    decision_curve: DecisionCurve
     roc: RocCurve
     band: RocBand
+    precision_recall: PrecisionRecallCurve
+    precision_recall_band: PrecisionRecallBand
     num_no_lesion: int
     num_malignant_no_lesion: int
 
@@ -90,17 +114,31 @@ def evaluate_model(
     """
     positive, scores, patients = scored.positive, scored.scores[model], scored.patients
     found = ~scored.no_lesion[model]
+    precision, precision_band = precision_recall_intervals(
+        positive, scores, patients, seed=seed, num_resamples=num_resamples
+    )
     return ModelAccuracy(
         auc=bootstrap_auc(positive, scores, patients, seed=seed, num_resamples=num_resamples),
         auc_delong=delong_auc(positive, scores, patients) if _has_two_patients_per_class(scored) else None,
         operating_point=evaluate_operating_point(
             positive, scores, threshold_of(positive, scores), patients, seed=seed, num_resamples=num_resamples
         ),
-        average_precision=average_precision(positive, scores),
+        partial_aucs=tuple(
+            partial_auc(
+                positive, scores, patients, focus=focus, at_least=at_least, seed=seed, num_resamples=num_resamples
+            )
+            for focus, at_least in _PARTIAL_AUCS
+        ),
+        average_precision=precision,
         brier=brier_score(positive, scores),
         calibration=calibration(positive[found], scores[found]) if 0 < positive[found].sum() < found.sum() else None,
+        decision_curve=decision_curve(
+            positive, scores, patients, probability=_PERCENTS, seed=seed, num_resamples=num_resamples
+        ),
         roc=roc_curve(positive, scores),
         band=roc_band(positive, scores, patients, seed=seed, num_resamples=num_resamples),
+        precision_recall=precision_recall_curve(positive, scores),
+        precision_recall_band=precision_band,
         num_no_lesion=int((~found).sum()),
         num_malignant_no_lesion=int((positive & ~found).sum()),
     )

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
+from wauve_dist.evaluation.decision_curve import BIRADS_BOUNDARIES, DecisionCurve
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
 from wauve_dist.evaluation.operating_point import PROPORTIONS, OperatingPoint
 from wauve_dist.evaluation.scored_videos import ScoredVideos
@@ -53,12 +56,25 @@ def _model(result: ModelAccuracy) -> dict[str, Any]:
         delong = asdict(result.auc_delong)
         figures["auc_delong"] = {key: delong[key] for key in ("value", "ci_low", "ci_high", "method")}
     figures |= operating_point_document(result.operating_point)
-    figures["average_precision"] = result.average_precision
+    figures["partial_auc"] = [asdict(partial) for partial in result.partial_aucs]
+    figures["average_precision"] = result.average_precision.value
+    figures["average_precision_interval"] = asdict(result.average_precision)
     figures["brier"] = result.brier
     if result.calibration is not None:
         figures["calibration"] = asdict(result.calibration)
+    figures["decision_curve"] = _decision_curve(result.decision_curve)
     figures["no_lesion_found"] = {"videos": result.num_no_lesion, "malignant": result.num_malignant_no_lesion}
     return figures
+
+
+def _decision_curve(curve: DecisionCurve) -> dict[str, Any]:
+    """Net benefit at the boundaries of BI-RADS categories; the whole curve is a table of its own."""
+    rows = []
+    for boundary in BIRADS_BOUNDARIES:
+        (at,) = np.flatnonzero(np.isclose(curve.probability, boundary))
+        names = ("probability", "net_benefit", "ci_low", "ci_high", "biopsy_for_all")
+        rows.append({name: float(getattr(curve, name)[at]) for name in names})
+    return {"at_birads_boundaries": rows, "method": curve.method, "resamples": curve.resamples}
 
 
 def _comparison(row: ModelComparison) -> dict[str, Any]:

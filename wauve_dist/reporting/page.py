@@ -9,11 +9,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wauve_dist import __version__
-from wauve_dist.reporting import wording
+from wauve_dist.reporting import statements, wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
 from wauve_dist.reporting.findings import Findings
+from wauve_dist.reporting.population_section import population_rows
 from wauve_dist.reporting.reader_page import reader_methods, reader_page
 from wauve_dist.reporting.subgroup_page import subgroup_methods, subgroup_page
+
+_BIRADS_WORDS = ("BI-RADS 3 | 4A", "4A | 4B", "4B | 4C", "4C | 5")
 
 
 def render_page(
@@ -43,6 +46,8 @@ def render_page(
     """
     scored, results, metrics = findings.scored, findings.results, findings.metrics
     detection, readers, subgroups = (metrics.get(part) for part in ("detection", "readers", "subgroups"))
+    # Groups of subgroups are described beside their figures.
+    populations = {name: part for name, part in metrics.get("populations", {}).items() if name not in (subgroups or {})}
     environment = Environment(
         loader=PackageLoader("wauve_dist", "reporting"),
         autoescape=True,
@@ -50,7 +55,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(decimal=wording.decimal, p_value=wording.p_value)
+    environment.filters.update(decimal=wording.decimal, percent=wording.percent, p_value=wording.p_value)
     environment.globals["interval"] = wording.interval
     main, result = next(iter(results.items()))
     return environment.get_template("report.html.j2").render(
@@ -65,9 +70,19 @@ def render_page(
             f"{a} minus {b}": list(rows)
             for (a, b), rows in groupby(metrics["comparisons"], lambda row: (row["a"], row["b"]))
         },
+        net_benefits=[
+            {**row, "boundary": words}
+            for row, words in zip(
+                metrics["models"][main]["decision_curve"]["at_birads_boundaries"], _BIRADS_WORDS, strict=True
+            )
+        ],
         detection=detection,
         readers=reader_page(readers, main, result.operating_point) if readers else None,
         subgroups=subgroup_page(subgroups, metrics["populations"]) if subgroups else None,
+        origins=[
+            {"name": name, "groups": list(rows[0]["groups"]), "rows": rows}
+            for name, rows in ((name, population_rows(document)) for name, document in populations.items())
+        ],
         cases=cases,
         outcomes=OUTCOMES,
         num_pictures=sum(bool(case.thumbnail) for case in cases),
@@ -77,13 +92,11 @@ def render_page(
         num_videos=len(scored.videos),
         num_patients=int(scored.videos["patient_id"].nunique()),
         num_positive=int(scored.positive.sum()),
-        cautions=wording.cautions(scored, results),
-        methods=wording.methods(scored, results, detection, seed, adjustment)
+        cautions=statements.cautions(scored, results),
+        methods=statements.methods(findings, seed, adjustment)
         + (reader_methods(readers) if readers else [])
         + (subgroup_methods(subgroups) if subgroups else []),
-        absent=wording.not_computed(
-            results, detection, has_clips, has_thumbnails, readers is not None, subgroups is not None
-        ),
+        absent=statements.not_computed(findings, has_clips, has_thumbnails),
         fingerprints=fingerprints,
         version=__version__,
     )

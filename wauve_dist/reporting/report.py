@@ -15,6 +15,7 @@ from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
 from wauve_dist.reporting.report_tables import report_tables
 from wauve_dist.reporting.request import EvaluationRequest, read_inputs
 from wauve_dist.reporting.subgroup_figures import forest_figure
+from wauve_dist.reporting.utility_figures import decision_figure, froc_figure, precision_recall_figure
 from wauve_dist.structures.provenance import atomic_write, claim_folder, sha256_of, write_provenance
 
 _KINDS = ("svg", "png")
@@ -57,7 +58,7 @@ def evaluate(request: EvaluationRequest, out: Path) -> dict[str, Any]:
         seed=request.seed,
     )
     files = {f"figures/{name}.{kind}": getattr(figure, kind) for name, figure in figures.items() for kind in _KINDS}
-    for name, table in report_tables(population, metrics, cases).items():
+    for name, table in report_tables(findings, population, cases).items():
         files[f"tables/{name}.csv"] = table.to_csv(index=False).encode()
     files["report.html"] = page.encode()
     files["metrics.json"] = (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode()
@@ -71,9 +72,16 @@ def evaluate(request: EvaluationRequest, out: Path) -> dict[str, Any]:
 def draw(findings: Findings) -> dict[str, RenderedFigure]:
     """Draw every figure for which there are numbers, by name."""
     results, study = findings.results, findings.study
-    figures = {"roc": roc_figure(results), "scores": score_figure(findings.scored, results)}
+    figures = {
+        "roc": roc_figure(results),
+        "scores": score_figure(findings.scored, results),
+        "precision_recall": precision_recall_figure(results, float(findings.scored.positive.mean())),
+        "decision_curve": decision_figure(results),
+    }
     if any(result.calibration for result in results.values()):
         figures["calibration"] = calibration_figure(results)
+    if findings.detector is not None:
+        figures["froc"] = froc_figure(findings.detector.froc)
     if study is not None:
         figures["readers"] = reader_roc_figure(findings.main, results[findings.main], study)
         if study.kappas:

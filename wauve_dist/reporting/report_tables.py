@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.operating_point import PROPORTIONS
 from wauve_dist.reporting.cases import Case
+from wauve_dist.reporting.findings import Findings
+from wauve_dist.reporting.metrics import rounded
 from wauve_dist.reporting.population_section import population_rows
 from wauve_dist.reporting.reader_section import reader_tables
 from wauve_dist.reporting.subgroup_section import subgroup_table
@@ -16,38 +20,67 @@ from wauve_dist.reporting.subgroup_section import subgroup_table
 _ACCURACY_COLUMNS = ("value", "ci_low", "ci_high", "k", "n", "method", "resamples")
 
 
-def report_tables(
-    population: pd.DataFrame, metrics: Mapping[str, Any], cases: Sequence[Case]
-) -> dict[str, pd.DataFrame]:
+def report_tables(findings: Findings, population: pd.DataFrame, cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
     """Name of the file to its rows.
 
     Args:
+        findings: everything that was computed.
         population: see ``population_table``.
-        metrics: the content of ``metrics.json``.
         cases: the videos of the first model.
     """
-    tables = {"population": population, "accuracy": _accuracy(metrics["models"]), "videos": _videos(cases)}
+    metrics = findings.metrics
+    tables = {
+        "population": population,
+        "accuracy": _accuracy(metrics["models"]),
+        "decision_curve": _decision_curves(findings.results),
+        "videos": _videos(cases),
+    }
+    for name, document in metrics.get("populations", {}).items():
+        rows = population_rows(document)
+        tables[f"population_by_{_slug(name)}"] = pd.DataFrame([{**row, **row.pop("groups")} for row in rows])
     if metrics["comparisons"]:
         tables["comparisons"] = pd.DataFrame(metrics["comparisons"])
+    if "detection" in metrics:
+        tables["froc"] = pd.DataFrame(metrics["detection"]["froc"]["points"])
     if "readers" in metrics:
         tables |= reader_tables(metrics["readers"])
     if "subgroups" in metrics:
         tables["subgroups"] = subgroup_table(metrics["subgroups"])
-        for number, (_, document) in enumerate(metrics["populations"].items(), start=1):
-            rows = population_rows(document)
-            tables[f"population_by_group_{number}"] = pd.DataFrame([{**row, **row.pop("groups")} for row in rows])
     return tables
+
+
+def _slug(expression: str) -> str:
+    """``age>=50`` as a part of a file's name, ``age_ge_50``; different expressions stay different."""
+    for sign, word in {"<=": "_le_", ">=": "_ge_", "<": "_lt_", ">": "_gt_", ":": "_", "/": "_"}.items():
+        expression = expression.replace(sign, word)
+    return re.sub(r"\s+", "", expression)
+
+
+def _decision_curves(results: Mapping[str, ModelAccuracy]) -> pd.DataFrame:
+    names = ("probability", "net_benefit", "ci_low", "ci_high", "biopsy_for_all")
+    return pd.concat(
+        [
+            pd.DataFrame({"model": model} | {name: getattr(result.decision_curve, name) for name in names})
+            for model, result in results.items()
+        ]
+    ).map(rounded)
 
 
 def _accuracy(models: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"model": model, "metric": name, **{key: figures[name].get(key) for key in _ACCURACY_COLUMNS}}
+            {"model": model, "metric": name, **{key: figure.get(key) for key in _ACCURACY_COLUMNS}}
             for model, figures in models.items()
-            for name in ("auc", "auc_delong", *PROPORTIONS, "f1")
-            if name in figures
+            for name, figure in _estimates(figures).items()
         ]
     )
+
+
+def _estimates(figures: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The figures of a model that have an interval, by name."""
+    named = {name: figures[name] for name in ("auc", "auc_delong", *PROPORTIONS, "f1") if name in figures}
+    partial = {f"partial_auc_{part['focus']}_ge_{part['at_least']:g}": part for part in figures["partial_auc"]}
+    return named | partial | {"average_precision": figures["average_precision_interval"]}
 
 
 def _videos(cases: Sequence[Case]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them, and what was done in sentences."""
+"""Numbers as a reader wants them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.operating_point import PROPORTIONS, Threshold
-from wauve_dist.evaluation.scored_videos import ScoredVideos
 
 ABSENT = "n/a"
 
@@ -128,123 +127,3 @@ def summary(metrics: Mapping[str, Any]) -> str:
         ap50 = metrics["detection"]["ap50_interval"]
         lines.append(f"detector AP50 {ap50['value']:.3f} ({ap50['ci_low']:.3f} to {ap50['ci_high']:.3f})")
     return "\n".join(lines)
-
-
-def cautions(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> list[str]:
-    """What a reader must know before believing a number."""
-    notes = []
-    if any(result.operating_point.threshold.same_data for result in results.values()):
-        notes.append(
-            "The threshold was chosen on the videos that it is judged on. Sensitivity, specificity and all other "
-            "figures at the threshold are therefore flattered; fix a threshold on other data (--threshold) for an "
-            "unbiased estimate. The AUC is not affected."
-        )
-    for model, result in results.items():
-        if result.num_no_lesion:
-            notes.append(
-                f"{model} found no lesion in {count(result.num_no_lesion, 'video')}, "
-                f"{result.num_malignant_no_lesion} of them malignant. They stay in every count with a score of 0, "
-                "a benign call."
-            )
-        if result.auc.redrawn:
-            notes.append(
-                f"{result.auc.redrawn} bootstrap resamples for {model} held one class only and were drawn anew: "
-                "there are few patients of one class, and the interval is rough."
-            )
-    if scored.num_unlabelled:
-        notes.append(f"{count(scored.num_unlabelled, 'video')} without a known label could not be counted.")
-    num_positive, num_negative = int(scored.positive.sum()), int((~scored.positive).sum())
-    if min(num_positive, num_negative) < 30:
-        notes.append(
-            f"With {num_positive} malignant and {num_negative} benign videos the intervals are wide. Read them, "
-            "not the estimates."
-        )
-    if scored.videos["patient_id"].nunique() < len(scored.videos):
-        notes.append(
-            "Some patients have several videos. Bootstrap intervals and DeLong's variance draw and group by patient; "
-            "the binomial intervals of proportions take videos for independent, so limits by patient stand beside."
-        )
-    return notes
-
-
-def methods(
-    scored: ScoredVideos,
-    results: Mapping[str, ModelAccuracy],
-    detection: Mapping[str, Any] | None,
-    seed: int,
-    adjustment: str,
-) -> list[str]:
-    """The methods paragraphs, from what was computed."""
-    result = next(iter(results.values()))
-    point = result.operating_point
-    num_patients = scored.videos["patient_id"].nunique()
-    texts = [
-        f"{count(len(scored.videos), 'video')} of {count(num_patients, 'patient')}, {int(scored.positive.sum())} of "
-        "them malignant, were scored. A score at or above the threshold was called malignant. All intervals have a "
-        "confidence level of 95 %, each for itself; p values are two-sided. "
-        + (
-            "Neither was corrected for looking at several figures."
-            if adjustment == "none"
-            else f"“adj.” marks p values corrected by the method {adjustment} for all tests between models, of "
-            "readers, or between subgroups; generalised score tests are corrected among themselves."
-        ),
-        f"The area under the ROC curve is the Mann-Whitney estimate with ties counted one half; its interval: "
-        f"{result.auc.method}"
-        + (f" ({result.auc.resamples:,} resamples, seed {seed})." if result.auc.resamples else ".")
-        + (f" A second interval: {result.auc_delong.method}." if result.auc_delong else ""),
-        "The band around the ROC curve is a pointwise bootstrap band at fixed false positive rates, of the same "
-        "resamples. Average precision is the step-wise area under the precision-recall curve.",
-        f"The threshold of {point.threshold.value:.4f} was {threshold_words(point.threshold)}. Sensitivity, "
-        f"specificity and accuracy: {point.sensitivity.method}. PPV: {point.ppv.method}. NPV: {point.npv.method}. "
-        f"F1: {point.f1.method}.",
-    ]
-    if result.calibration is not None:
-        texts.append(
-            f"Calibration was judged on the {result.calibration.n} videos in which a lesion was found: "
-            f"{result.calibration.method}. The Brier score counts every video."
-        )
-    if len(results) > 1:
-        texts.append(
-            "Models were compared on the same videos: AUC by the paired DeLong test; sensitivity, specificity and "
-            "accuracy by McNemar's exact test; predictive values by the N-1 chi-square test, which ignores that the "
-            "videos are the same, and by the generalised score test, which does not and which, where a patient has "
-            "several videos, is given for every proportion."
-        )
-    if detection is not None:
-        texts.append(
-            f"The detector was judged by the COCO protocol on all {detection['num_frames']:,} annotated frames of "
-            f"{count(detection['num_videos'], 'video')} ({detection['num_boxes']:,} lesion boxes), frames without a "
-            "lesion included; AP50 asks for an overlap (IoU) of at least 0.50. Interval of AP50: "
-            f"{detection['ap50_interval']['method']} ({detection['ap50_interval']['resamples']:,} resamples)."
-        )
-    return texts
-
-
-def not_computed(
-    results: Mapping[str, ModelAccuracy],
-    detection: Mapping[str, Any] | None,
-    has_clips: bool,
-    has_thumbnails: bool,
-    has_readers: bool,
-    has_subgroups: bool,
-) -> list[str]:
-    """What a reader may look for in vain, and why."""
-    absent = []
-    for model, result in results.items():
-        if result.auc_delong is None:
-            absent.append(f"DeLong's interval for {model}: one class is of a single patient.")
-        if result.calibration is None:
-            absent.append(f"Calibration of {model}: the videos with a found lesion are all of one class.")
-    if len(results) == 1:
-        absent.append("Comparison of models: one predictions file was given.")
-    if detection is None:
-        absent.append("Average precision of the detector: --detections and --annotations were not given.")
-    if not has_clips:
-        absent.append("Scores over time: there is no clips.parquet beside the predictions.")
-    if not has_thumbnails:
-        absent.append("Pictures of the lesions: there is no thumbnails folder beside the predictions.")
-    if not has_readers:
-        absent.append("Readers: --readers was not given.")
-    if not has_subgroups:
-        absent.append("Subgroups: --subgroups was not given.")
-    return absent
