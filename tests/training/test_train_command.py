@@ -15,7 +15,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "classification" / "demo.yaml"
             "lrr is not an option. Did you mean lr? Valid names: crop_size, dropout, lr",
         ),
         ("--data.crop_sice=64", "Did you mean crop_size?"),
-        ("--trainer.max_epoch=3", "Did you mean max_epochs?"),
+        ("--trainer.max_epoch=3", "--trainer.max_epoch is not an option. Did you mean trainer.max_epochs?"),
         ("--model.lr=fast", "Expected a <class 'float'>. Got value: fast"),
     ],
 )

@@ -16,8 +16,8 @@ from wauve_dist.data.decoding import GreyFrame
 
 NUM_BITS = 64
 
-# On BUSI all 199 pairs up to 6 bits apart show one picture (looked at from the least correlated pair upwards); at 7
-# bits the first two different lesions meet.
+# On BUSI the 16 least correlated pairs at 4 to 7 bits were looked at: up to 6 bits all show one picture, at 7 the first
+# two different lesions meet.
 MAX_DISTANCE = 6
 
 

@@ -20,8 +20,8 @@ def explained(message: str, parser: ArgumentParser) -> str:
         return already  # a nested parser of ours has explained it
     if unknown := _first(r"unrecognized arguments: --([\w.]+)", lines):
         dests = {action.dest for action in parser._actions} - _NOT_IN_A_CONFIG
-        group = unknown.rpartition(".")[0]
-        siblings = {dest for dest in dests if dest.rpartition(".")[0] == group}
+        prefix = unknown.rpartition(".")[0]
+        siblings = {dest for dest in dests if dest.rpartition(".")[0] == prefix}
         return f"--{unknown} is not an option. {_suggestion(unknown, siblings or {d for d in dests if '.' not in d})}"
     class_path = _first(r"given class_path '([\w.]+)'", lines)
     if wrong := _first(r"does not accept option '([\w.]+)'", lines):
