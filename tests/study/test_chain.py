@@ -43,6 +43,6 @@ def test_data_given_twice_or_by_half_are_refused(half):
 
 def test_a_folder_that_holds_something_else_is_refused_untouched(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(FileExistsError, match="thesis.tex"):
+    with pytest.raises(FileExistsError, match=r"thesis\.tex"):
         run_study(read_study_config(DEMO, [f"--out={tmp_path}"]), tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
