@@ -87,6 +87,6 @@ def read_study_config(path: Path, overrides: Sequence[str]) -> StudyConfig:
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(StudyConfig, None)
     namespace = parser.parse_args([f"--config={path}", *overrides])
-    study = parser.instantiate_classes(namespace)
+    study = parser.instantiate(namespace)
     del study.config
     return StudyConfig(**vars(study))
