@@ -133,7 +133,7 @@ def test_all_files_are_there_and_nothing_else(full_run):
         "metrics.json",
         "metrics.json.provenance.json",
         "report.html",
-        *(f"tables/{name}.csv" for name in TABLES),
+        *(f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "tex")),
     ]
 
 

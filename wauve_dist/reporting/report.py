@@ -1,4 +1,4 @@
-"""From predictions to a report: metrics.json, report.html, tables/*.csv, figures/*.{png,svg}."""
+"""From predictions to a report: metrics.json, report.html, tables/*.{csv,tex}, figures/*.{png,svg}."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from wauve_dist.reporting.cases import cases_of
 from wauve_dist.reporting.figures import RenderedFigure, calibration_figure, rendered, roc_figure, score_figure
 from wauve_dist.reporting.findings import Findings, compute
+from wauve_dist.reporting.latex import latex_table
 from wauve_dist.reporting.page import render_page
 from wauve_dist.reporting.population import population_table
 from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
-from wauve_dist.reporting.report_tables import report_tables
+from wauve_dist.reporting.report_tables import caption_of, report_tables
 from wauve_dist.reporting.request import EvaluationRequest, read_inputs
 from wauve_dist.reporting.subgroup_figures import forest_figure
 from wauve_dist.reporting.utility_figures import decision_figure, froc_figure, precision_recall_figure
@@ -60,6 +61,7 @@ def evaluate(request: EvaluationRequest, out: Path) -> dict[str, Any]:
     files = {f"figures/{name}.{kind}": getattr(figure, kind) for name, figure in figures.items() for kind in _KINDS}
     for name, table in report_tables(findings, population, cases).items():
         files[f"tables/{name}.csv"] = table.to_csv(index=False).encode()
+        files[f"tables/{name}.tex"] = latex_table(table, name, caption_of(name)).encode()
     files["report.html"] = page.encode()
     files["metrics.json"] = (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode()
     for name, content in files.items():

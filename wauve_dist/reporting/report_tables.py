@@ -19,6 +19,25 @@ from wauve_dist.reporting.subgroup_section import subgroup_table
 
 _ACCURACY_COLUMNS = ("value", "ci_low", "ci_high", "k", "n", "method", "resamples")
 
+_CAPTIONS = {
+    "population": "Videos and patients by diagnosis.",
+    "accuracy": "Accuracy of the models, with 95 % intervals.",
+    "decision_curve": "Net benefit by the probability from which one would biopsy, with pointwise 95 % intervals.",
+    "videos": "Every video with its score and call.",
+    "comparisons": "Differences between models.",
+    "froc": "Share of lesion boxes found by false positives per frame, with 95 % intervals.",
+    "readers": "Accuracy of the readers, alone and assisted, with 95 % intervals.",
+    "reader_tests": "Tests between readers and model, and between readers alone and assisted.",
+    "kappa": "Agreement of pairs of readers: Cohen's kappa with 95 % intervals.",
+    "adjustments": "BI-RADS categories changed by the readers after seeing the model's score.",
+    "subgroups": "Accuracy within groups, with 95 % intervals, and tests between the groups.",
+}
+
+
+def caption_of(name: str) -> str:
+    """What a table of ``report_tables`` shows, in a sentence."""
+    return _CAPTIONS[name] if name in _CAPTIONS else f"Population by {name.removeprefix('population_by_')}."
+
 
 def report_tables(findings: Findings, population: pd.DataFrame, cases: Sequence[Case]) -> dict[str, pd.DataFrame]:
     """Name of the file to its rows.
@@ -37,7 +56,9 @@ def report_tables(findings: Findings, population: pd.DataFrame, cases: Sequence[
     }
     for name, document in metrics.get("populations", {}).items():
         rows = population_rows(document)
-        tables[f"population_by_{_slug(name)}"] = pd.DataFrame([{**row, **row.pop("groups")} for row in rows])
+        tables[f"population_by_{_slug(name)}"] = pd.DataFrame([{**row, **row["groups"]} for row in rows]).drop(
+            columns="groups"
+        )
     if metrics["comparisons"]:
         tables["comparisons"] = pd.DataFrame(metrics["comparisons"])
     if "detection" in metrics:
