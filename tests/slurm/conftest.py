@@ -1,4 +1,3 @@
-
 import pytest
 from cluster import missing_requirement, running_cluster
 

@@ -37,8 +37,11 @@ def submit_training(cluster, tiny_study_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     manifest = pd.read_csv(tiny_study_data / "manifest.csv")
     manifest["path"] = [str(tiny_study_data / path) for path in manifest["path"]]
-    # Three validation videos of three clips: five for one process and four for the other, so two batches and one.
-    manifest.loc[manifest["split"].eq("val").idxmax(), "split"] = "train"
+    # Without the patient of the fewest frames, five clips are left to validate: an uneven share for two processes.
+    num_frames = pd.read_parquet(tiny_study_data / "tracks" / "tracks.parquet")["video_id"].value_counts()
+    validated = manifest[manifest["split"] == "val"]
+    of_patient = num_frames.reindex(validated["video_id"]).groupby(validated["patient_id"].to_numpy()).sum()
+    manifest.loc[manifest["patient_id"] == of_patient.idxmin(), "split"] = "train"
     manifest.to_csv(folder / "manifest.csv", index=False)
 
     def submit(processes, out):
@@ -47,7 +50,7 @@ def submit_training(cluster, tiny_study_data, tmp_path_factory):
             SCRIPT,
             *("--config", "configs/classification/demo.yaml", "--out", out),
             *("--data.manifest", folder / "manifest.csv", "--data.cache_dir", folder / "cache"),
-            *("--data.tracks", tiny_study_data / "tracks" / "tracks.parquet", "--data.batch_size", 4),
+            *("--data.tracks", tiny_study_data / "tracks" / "tracks.parquet", "--data.batch_size", 2),
             *("--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", "--trainer.max_epochs", 1, *told),
             options=[*options, f"--output={folder}/%j.log"],
             cwd=REPOSITORY,
@@ -73,22 +76,24 @@ def test_two_processes_leave_one_run_and_the_validation_of_one_process(submit_tr
     # Each process judged its own share; together they must have judged every clip once, by the weights that were saved.
     logged = pd.read_csv(metrics).dropna(subset="val/loss")
     assert len(logged) == 1
-    alone = validate_alone(run)
+    num_clips, alone = validate_alone(run)
+    assert num_clips == 5  # two batches for one process and one for the other
     assert alone["val/num_videos"] == 3
     for name, value in alone.items():
         assert logged[name].item() == pytest.approx(value, abs=1e-6), name  # single precision, batches of another size
 
 
 def validate_alone(run):
-    """Validate a run's last checkpoint in this process, without Slurm."""
+    """Validate a run's last checkpoint in this process, without Slurm; return the number of clips and the metrics."""
     arguments = yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]
     trainer = pl.Trainer(
         **{"accelerator": "cpu", "devices": 1, "logger": False, "use_distributed_sampler": False},
         **{"enable_checkpointing": False, "enable_progress_bar": False},
     )
     task = ClassificationTask.load_from_checkpoint(run / "checkpoints" / "last.ckpt", weights_only=True)
-    [metrics] = trainer.validate(task, ClipDataModule(**{**arguments, "seed": 0}), verbose=False)
-    return metrics
+    data = ClipDataModule(**{**arguments, "seed": 0})
+    [metrics] = trainer.validate(task, data, verbose=False)
+    return len(data.val_dataloader().dataset), metrics
 
 
 def test_a_used_run_folder_fails_the_whole_job_and_stays_as_it_was(submit_training, tmp_path):
