@@ -33,6 +33,11 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--split", choices=("train", "val", "test"), help="count only the videos of this split")
     parser.add_argument(
+        "--intersection",
+        action="store_true",
+        help="compare models on the videos that all files have and list those left out (default: refuse such files)",
+    )
+    parser.add_argument(
         "--detections", type=Path, metavar="PARQUET", help="detections.parquet, for the detector's average precision"
     )
     parser.add_argument("--annotations", type=Path, metavar="JSON", help="true boxes (COCO-VID), with --detections")
@@ -72,6 +77,7 @@ def main(argv: list[str]) -> int:
             threshold=options.threshold,
             threshold_rule=rule,
             split=options.split,
+            intersection=options.intersection,
             detections=options.detections,
             annotations=options.annotations,
             readers=options.readers,

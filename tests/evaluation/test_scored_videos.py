@@ -93,6 +93,18 @@ def test_files_that_disagree_are_refused(write, other, message):
         read_scored_videos([write("one", GOOD), write("two", other)])
 
 
+def test_an_intersection_is_taken_only_when_asked_and_remembers_what_it_leaves_out(write):
+    files = [write("one", GOOD | {"e": "pe,1,0.5", "f": "pf,0,0.5"}), write("two", GOOD | {"g": "pg,1,0.5"})]
+    with pytest.raises(EvaluationError, match=r"lacks 1 videos .* give --intersection to leave out"):
+        read_scored_videos(files)
+    scored = read_scored_videos(files, intersection=True)
+    assert scored.videos["video_id"].tolist() == ["a", "b", "c", "d"]
+    assert scored.left_out == {"one": ("e", "f"), "two": ("g",)}
+    assert read_scored_videos([files[0], write("same", GOOD | {"e": "pe,1,0.1", "f": "pf,0,0.1"})]).left_out == {}
+    with pytest.raises(EvaluationError, match="the predictions of one, far have no video in common"):
+        read_scored_videos([files[0], write("far", {"x": "px,1,0.5", "y": "py,0,0.5"})], intersection=True)
+
+
 def test_two_files_of_one_name_and_two_models_in_one_file_are_refused(write):
     path = write("m", GOOD)
     with pytest.raises(EvaluationError, match="both hold the model 'm'"):

@@ -316,6 +316,54 @@ def test_a_used_folder_and_a_bad_table_end_with_status_2(study, evaluate, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+READINGS = pd.DataFrame(
+    [(video, reader, 0, "4A") for reader in ("R1", "R2") for video in range(NUM_VIDEOS)],
+    columns=["video_id", "reader", "assisted", "birads"],
+).assign(video_id=lambda table: table["video_id"].map("sweep/{:03d}".format))
+BAD_FILES = {
+    "NaN": ("predictions.csv", lambda t: t.assign(score=["NaN", *t["score"][1:]]), "row 2, column 'score': 'NaN' is"),
+    "infinite": ("predictions.csv", lambda t: t.assign(score=["inf", *t["score"][1:]]), "inf must lie between 0 and 1"),
+    "too high": ("predictions.csv", lambda t: t.assign(score=[1.2, *t["score"][1:]]), "1.2 must lie between 0 and 1"),
+    "negative": ("predictions.csv", lambda t: t.assign(score=[-0.1, *t["score"][1:]]), "-0.1 must lie between 0 and 1"),
+    "twice": ("predictions.csv", lambda t: pd.concat([t, t[:1]]), "'sweep/000' stands there more than once"),
+    "label": ("other.csv", lambda t: t.assign(label=[1, *t["label"][1:]]), "column 'label' differs between"),
+    "fewer": ("other.csv", lambda t: t[2:], "lacks 2 videos of {folder}/predictions.csv: sweep/000, sweep/001"),
+    "birads": ("predictions.csv", lambda t: t.assign(birads="6"), "'6' must be one of 2, 3, 4A, 4B, 4C, 5"),
+    "reading": ("readers.csv", lambda t: t.assign(birads="4"), "'4' must be one of 2, 3, 4A, 4B, 4C, 5"),
+    "missing": ("readers.csv", lambda t: t[1:], "reader 'R1' has not read 1 of 40 videos alone: sweep/000"),
+    "one class": ("predictions.csv", lambda t: t[t["label"] == 1], "all 20 cases are malignant"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_FILES)
+def test_a_bad_file_is_refused_by_name_before_anything_is_written(study, evaluate, tmp_path, fault):
+    spoilt, spoil, message = BAD_FILES[fault]
+    for name in ("predictions.csv", "other.csv", "readers.csv"):
+        table = READINGS if name == "readers.csv" else pd.read_csv(study / name)
+        (spoil(table) if name == spoilt else table).to_csv(tmp_path / name, index=False)
+    files = [tmp_path / "predictions.csv", *([tmp_path / "other.csv"] if spoilt == "other.csv" else [])]
+    readers = ["--readers", tmp_path / "readers.csv"] if spoilt == "readers.csv" else []
+    status, output = evaluate("--predictions", *files, *readers, *RESAMPLES, "--out", tmp_path / "out")
+    assert status == 2
+    assert message.format(folder=tmp_path) in output.err
+    assert spoilt in output.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_can_be_compared_on_the_videos_that_all_have(study, evaluate, tmp_path):
+    pd.read_csv(study / "other.csv")[3:].to_csv(tmp_path / "other.csv", index=False)
+    files = ("--predictions", study / "predictions.csv", tmp_path / "other.csv")
+    status, output = evaluate(*files, "--intersection", *RESAMPLES, "--out", tmp_path / "out")
+    assert status == 0, output.err
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["left_out"]) == (NUM_VIDEOS - 3, {"I3D <R50>": 3})
+    assert "WARNING: 3 videos of I3D <R50> that another model lacks not counted" in output.out
+    text = " ".join(Page((tmp_path / "out" / "report.html").read_text()).text.split())
+    assert (
+        "Left out, as asked: 3 videos of I3D <R50> that another model lacks: sweep/000, sweep/001, sweep/002." in text
+    )
+
+
 def test_help_answers_at_once(launch):
     start_s = time.monotonic()
     process = launch("evaluate.py", "--help")

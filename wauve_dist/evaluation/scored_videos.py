@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class ScoredVideos:
         no_lesion: model to bool [n], True where the model found no lesion.
         num_clips: model to int64 [n]; a model whose file does not tell is absent.
         num_unlabelled: videos left out because their label is not known.
+        left_out: model to the videos of its file that another file lacks; empty unless an intersection was asked for.
     """
 
     videos: pd.DataFrame
@@ -33,6 +34,7 @@ class ScoredVideos:
     no_lesion: dict[str, BoolArray]
     num_clips: dict[str, IntArray]
     num_unlabelled: int
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def positive(self) -> BoolArray:
@@ -45,12 +47,13 @@ class ScoredVideos:
         return np.asarray(self.videos["patient_id"], dtype=object)
 
 
-def read_scored_videos(paths: Sequence[Path], split: str | None = None) -> ScoredVideos:
+def read_scored_videos(paths: Sequence[Path], split: str | None = None, *, intersection: bool = False) -> ScoredVideos:
     """Read one predictions table per model and line their videos up.
 
     Args:
         paths: ``predictions.csv`` files; a model is named by the column ``model``, else by the file's stem.
         split: count only the videos of this split; None: all.
+        intersection: count only the videos that every file has, instead of refusing files that differ.
 
     Raises:
         TableError: a file breaks the contract of its table.
@@ -69,6 +72,7 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None) -> Score
                 "its column 'model'."
             )
         tables[name], sources[name] = _of_split(table, path, split), path
+    left_out = _intersect(tables) if intersection else {}
     first, *others = tables
     for other in others:
         _require_same_videos(tables[first], sources[first], tables[other], sources[other])
@@ -95,6 +99,7 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None) -> Score
             name: tables[name]["num_clips"].reindex(ids).to_numpy() for name in tables if "num_clips" in tables[name]
         },
         num_unlabelled=int((~labelled).sum()),
+        left_out=left_out,
     )
 
 
@@ -124,6 +129,20 @@ def _of_split(table: pd.DataFrame, path: Path, split: str | None) -> pd.DataFram
     return table.set_index("video_id").sort_index()
 
 
+def _intersect(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[str, ...]]:
+    """Reduce the tables, in place, to the videos that all of them have; return what each loses."""
+    shared = set.intersection(*(set(table.index) for table in tables.values()))
+    if not shared:
+        raise EvaluationError(f"--intersection: the predictions of {', '.join(tables)} have no video in common.")
+    left_out = {}
+    for name, table in tables.items():
+        stays = table.index.isin(shared)
+        if not stays.all():
+            left_out[name] = tuple(map(str, table.index[~stays]))
+        tables[name] = table[stays]
+    return left_out
+
+
 def _require_same_videos(first: pd.DataFrame, first_path: Path, other: pd.DataFrame, other_path: Path) -> None:
     for table, path, reference, reference_path in (
         (first, first_path, other, other_path),
@@ -132,7 +151,7 @@ def _require_same_videos(first: pd.DataFrame, first_path: Path, other: pd.DataFr
         if len(missing := reference.index.difference(table.index)):
             raise EvaluationError(
                 f"{path} lacks {len(missing)} videos of {reference_path}: {_listed(missing)}. Models are compared on "
-                "the same videos: predict the missing ones, or remove them from both files."
+                "the same videos: predict the missing ones, or give --intersection to leave out what a file lacks."
             )
     other = other.reindex(first.index)
     for column, remedy in (("label", "A video has one truth"), ("patient_id", "A video is of one patient")):

@@ -30,6 +30,7 @@ def metrics_document(
         "positives": int(scored.positive.sum()),
         "patients": int(scored.videos["patient_id"].nunique()),
         "unlabelled": scored.num_unlabelled,
+        "left_out": {model: len(videos) for model, videos in scored.left_out.items()},
         "models": {model: _model(result) for model, result in results.items()},
         "comparisons": [_comparison(row) for row in comparisons],
     }

@@ -32,6 +32,7 @@ class EvaluationRequest:
         threshold_rule: see ``choose_threshold``, or ``match-readers``; chosen per model, on the same data, and flagged
             as such.
         split: count only this split; None: all videos.
+        intersection: count only the videos that every predictions file has, instead of refusing files that differ.
         detections: DETECTIONS table of the first model's detector; needs ``annotations``.
         annotations: COCO-VID file with the true boxes.
         readers: READERS table of the same videos, compared with the first model.
@@ -48,6 +49,7 @@ class EvaluationRequest:
     threshold: float | None = None
     threshold_rule: str | None = None
     split: str | None = None
+    intersection: bool = False
     detections: Path | None = None
     annotations: Path | None = None
     readers: Path | None = None
@@ -70,7 +72,16 @@ class EvaluationRequest:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the numbers beside the files."""
-        names = ("threshold", "threshold_rule", "split", "subgroups", "adjustment", "num_resamples", "seed")
+        names = (
+            "threshold",
+            "threshold_rule",
+            "split",
+            "intersection",
+            "subgroups",
+            "adjustment",
+            "num_resamples",
+            "seed",
+        )
         return {name: getattr(self, name) for name in names}
 
     def made_from(self, models: Sequence[str]) -> dict[str, Path]:
@@ -113,7 +124,7 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
         TableError: an input breaks the contract of its table.
         EvaluationError: inputs that contradict each other.
     """
-    scored = read_scored_videos(request.predictions, request.split)
+    scored = read_scored_videos(request.predictions, request.split, intersection=request.intersection)
     readings = boxes = None
     if request.readers is not None:
         readings = cross_readings(read_table(request.readers, READERS), scored.videos["video_id"], request.readers)

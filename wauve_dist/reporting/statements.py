@@ -9,6 +9,8 @@ from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting.findings import Findings
 from wauve_dist.reporting.wording import count, threshold_words
 
+_MAX_LISTED = 20
+
 
 def cautions(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> list[str]:
     """What a reader must know before believing a number."""
@@ -31,6 +33,9 @@ def cautions(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> list
                 f"{result.auc.redrawn} bootstrap resamples for {model} held one class only and were drawn anew: "
                 "there are few patients of one class, and the interval is rough."
             )
+    for model, videos in scored.left_out.items():
+        names = ", ".join(videos[:_MAX_LISTED]) + (", …" if len(videos) > _MAX_LISTED else "")
+        notes.append(f"Left out, as asked: {count(len(videos), 'video')} of {model} that another model lacks: {names}.")
     if scored.num_unlabelled:
         notes.append(f"{count(scored.num_unlabelled, 'video')} without a known label could not be counted.")
     num_positive, num_negative = int(scored.positive.sum()), int((~scored.positive).sum())

@@ -109,6 +109,8 @@ def summary(metrics: Mapping[str, Any]) -> str:
     lines = [f"{metrics['n']} videos of {metrics['patients']} patients, {metrics['positives']} malignant"]
     if metrics["unlabelled"]:
         lines.append(f"WARNING: {count(metrics['unlabelled'], 'video')} without a label not counted")
+    for model, number in metrics["left_out"].items():
+        lines.append(f"WARNING: {count(number, 'video')} of {model} that another model lacks not counted")
     for model, figures in metrics["models"].items():
         threshold = figures["threshold"]
         flag = ", chosen on these very videos" if threshold["same_data"] else ""
