@@ -54,3 +54,4 @@ def test_a_missing_manifest_is_one_sentence(launch, tmp_path):
     answer = launch("train.py", "--config", CONFIG, "--out", tmp_path / "run", "--data.manifest=/nowhere.csv")
     assert answer.returncode == 2
     assert "/nowhere.csv: there is no such file" in answer.stderr
+    assert list((tmp_path / "run").iterdir()) == []  # the corrected command may use the folder

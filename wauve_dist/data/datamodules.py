@@ -93,7 +93,13 @@ class _DataModule(pl.LightningDataModule):
         return self._loader(dataset, TrainingSampler(num_samples, self._seed, *self._rank_and_world_size()))
 
     def _evaluation_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
-        return self._loader(dataset, EvaluationSampler(num_samples, *self._rank_and_world_size()))
+        rank, world_size = self._rank_and_world_size()
+        if num_samples < world_size:  # Lightning needs a batch on every rank
+            raise ValueError(
+                f"{num_samples} evaluation samples do not reach {world_size} processes. "
+                "Use fewer devices (--trainer.devices) or more data."
+            )
+        return self._loader(dataset, EvaluationSampler(num_samples, rank, world_size))
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
 import wauve_dist
 from wauve_dist.models.weights import load_weights
@@ -28,6 +28,18 @@ class _Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         print(f"error: {explained(message, self)}", file=sys.stderr)
         sys.exit(2)
+
+
+class _ConfigInRunFolder(SaveConfigCallback):
+    """Saves config.yaml when the data have been read: until then a corrected command finds its folder still empty."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Save nothing yet, and not beside the metrics."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the resolved config."""
+        if trainer.is_global_zero:
+            self.parser.save(self.config, Path(self.config.out) / "config.yaml", overwrite=True, multifile=False)
 
 
 class TrainingCLI(LightningCLI):
@@ -59,7 +71,6 @@ class TrainingCLI(LightningCLI):
             raise FileNotFoundError(
                 f"--resume: there is no {self.last_checkpoint}. Check --out, or leave --resume out to start anew."
             )
-        rank_zero_only(self.parser.save)(self.config, out / "config.yaml", overwrite=True, multifile=False)
         self.config.trainer.default_root_dir = str(out)
         for callback in self.config.trainer.callbacks or []:
             if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.dirpath is None:
@@ -90,7 +101,7 @@ def train() -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
-            save_config_callback=None,  # it would land beside the metrics; the run folder has it already
+            save_config_callback=_ConfigInRunFolder,
             run=False,
         )
         if cli.config.weights and not cli.config.resume:
