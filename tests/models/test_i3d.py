@@ -43,3 +43,10 @@ def test_smallest_crop_and_batch_independence(model):
         together = model(clips)
         alone = torch.cat([model(clip[None]) for clip in clips])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_torch_compile_can_trace_every_stride(model):
+    # Strides that are NumPy integers are traced as tensors, and inductor gives up.
+    strides = [step for module in model.modules() if isinstance(module, torch.nn.Conv3d) for step in module.stride]
+    assert strides
+    assert {type(step) for step in strides} == {int}

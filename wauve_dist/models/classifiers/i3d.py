@@ -34,6 +34,9 @@ class I3DResNet50(nn.Module):
             # Every residual block starts as the identity (Goyal et al. 2017).
             if (norm := getattr(module, "norm_c", None)) is not None:
                 nn.init.zeros_(norm.weight)
+            # PyTorchVideo multiplies some strides with NumPy, whose integers torch.compile takes for tensors.
+            if isinstance(module, nn.Conv3d):
+                module.stride = tuple(int(step) for step in module.stride)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(_FEATURE_CHANNELS, 1)
         nn.init.normal_(self.classifier.weight, std=0.01)
