@@ -1,4 +1,6 @@
-"""Measure speed side by side with the usual way: launch/benchmark.py statistics."""
+"""Measure speed side by side with the usual way: launch/benchmark.py statistics | classifier | detector."""
+
+from __future__ import annotations
 
 import argparse
 import sys
@@ -15,8 +17,34 @@ def main(argv: list[str]) -> int:
     )
     statistics.add_argument("--resamples", type=int, default=9999, metavar="N", help="bootstrap resamples")
     statistics.add_argument("--seed", type=int, default=0, help="of data and resamples")
+    statistics.set_defaults(run=_statistics)
+    classifier = parts.add_parser("classifier", help="I3D training and inference against PyTorchVideo's")
+    _add_model_options(classifier, batch_size=64)
+    classifier.add_argument("--crop-size", type=int, default=224, metavar="PX", help="side of the clips")
+    classifier.set_defaults(run=_classifier)
+    detector = parts.add_parser("detector", help="Faster R-CNN inference against torchvision's, frame by frame")
+    _add_model_options(detector, batch_size=16)
+    detector.add_argument("--image-size", type=int, default=800, metavar="PX", help="side of the square frames")
+    detector.set_defaults(run=_detector)
     options = parser.parse_args(argv)
+    try:
+        options.run(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
+
+def _add_model_options(parser: argparse.ArgumentParser, batch_size: int) -> None:
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: the GPU if there is one"
+    )
+    parser.add_argument("--batch-size", type=int, default=batch_size, metavar="N", help="clips or frames a step")
+    parser.add_argument("--precision", choices=["bf16", "fp16", "fp32"], default="bf16", help="of our model")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile too (minutes to compile)")
+
+
+def _statistics(options: argparse.Namespace) -> None:
     from wauve_dist.evaluation.benchmark import benchmark_statistics
 
     for timing in benchmark_statistics(options.resamples, options.seed):
@@ -24,7 +52,32 @@ def main(argv: list[str]) -> int:
         print(f"{timing.task}: {1000 * timing.ours_s:.1f} ms")
         print(f"  {timing.reference}: {1000 * timing.reference_s:.1f} ms, {ratio:.0f} times as long")
         print(f"  largest difference of the results: {timing.difference:.1e}")
-    return 0
+
+
+def _classifier(options: argparse.Namespace) -> None:
+    from wauve_dist.inference.checkpoints import pick_device
+    from wauve_dist.training.classifier_benchmark import benchmark_classifier
+    from wauve_dist.training.throughput import print_throughputs
+
+    device = pick_device(options.device)
+    print_throughputs(
+        benchmark_classifier(device, options.batch_size, options.crop_size, options.precision, options.compile),
+        "clips/s",
+        device,
+    )
+
+
+def _detector(options: argparse.Namespace) -> None:
+    from wauve_dist.inference.checkpoints import pick_device
+    from wauve_dist.training.detector_benchmark import benchmark_detector
+    from wauve_dist.training.throughput import print_throughputs
+
+    device = pick_device(options.device)
+    print_throughputs(
+        benchmark_detector(device, options.batch_size, options.image_size, options.precision, options.compile),
+        "frames/s",
+        device,
+    )
 
 
 if __name__ == "__main__":
