@@ -109,7 +109,7 @@ def machine_facts(device: torch.device) -> str:
                 f"{torch.cuda.get_device_name(device)} ({memory_gb:.0f} GB)",
                 *facts,
                 f"CUDA {torch.version.cuda}",
-                f"cuDNN {torch._C._cudnn.getRuntimeVersion()}",
+                f"cuDNN {torch.backends.cudnn.version()}",  # type: ignore[no-untyped-call]
             ]
         )
     return ", ".join([f"{platform.machine()} CPU, {torch.get_num_threads()} threads", *facts])
