@@ -20,7 +20,8 @@ from wauve_dist.structures.tables import CLIPS, DETECTIONS, PREDICTIONS, write_t
 NUM_VIDEOS = 40
 OTHER = "2D $_$"  # no TeX, neither for the page nor for the figures
 FIGURES = ("calibration", "decision_curve", "froc", "precision_recall", "roc", "scores")
-TABLES = ("accuracy", "comparisons", "decision_curve", "froc", "population", "videos")
+CHECKLISTS = ("checklist_claim_2024", "checklist_stard_ai", "checklist_tripod_ai")
+TABLES = ("accuracy", *CHECKLISTS, "comparisons", "decision_curve", "froc", "population", "videos")
 RESAMPLES = ("--resamples", "500")
 COMMAND = runpy.run_path(str(Path(__file__).parents[2] / "launch" / "evaluate.py"))
 
@@ -132,6 +133,7 @@ def test_all_files_are_there_and_nothing_else(full_run):
         *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")),
         "metrics.json",
         "metrics.json.provenance.json",
+        "model_card.md",
         "report.html",
         *(f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "tex")),
     ]

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from wauve_dist import __version__
 from wauve_dist.reporting import statements, wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
+from wauve_dist.reporting.checklists import Checklist
 from wauve_dist.reporting.findings import Findings
 from wauve_dist.reporting.population_section import population_rows
 from wauve_dist.reporting.reader_page import reader_methods, reader_page
@@ -29,6 +30,7 @@ def render_page(
     has_clips: bool,
     has_thumbnails: bool,
     fingerprints: Mapping[str, str],
+    checklists: Sequence[Checklist],
     seed: int,
 ) -> str:
     """Render ``report.html``.
@@ -42,6 +44,7 @@ def render_page(
         has_clips: clip scores were there.
         has_thumbnails: a thumbnails folder was there.
         fingerprints: role of an input file to its SHA-256.
+        checklists: the reporting guidelines, filled in.
         seed: of the resamples.
     """
     scored, results, metrics = findings.scored, findings.results, findings.metrics
@@ -98,5 +101,6 @@ def render_page(
         + (subgroup_methods(subgroups) if subgroups else []),
         absent=statements.not_computed(findings, has_clips, has_thumbnails),
         fingerprints=fingerprints,
+        checklists=[{"name": c.guideline, "counts": c.counts, "rows": c.items.to_dict("records")} for c in checklists],
         version=__version__,
     )

@@ -1,4 +1,4 @@
-"""From predictions to a report: metrics.json, report.html, tables/*.{csv,tex}, figures/*.{png,svg}."""
+"""From predictions to a report: metrics.json, report.html, model_card.md, tables/*.{csv,tex}, figures/*.{png,svg}."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from wauve_dist.reporting.cases import cases_of
+from wauve_dist.reporting.checklists import fill_checklists
 from wauve_dist.reporting.figures import RenderedFigure, calibration_figure, rendered, roc_figure, score_figure
 from wauve_dist.reporting.findings import Findings, compute
 from wauve_dist.reporting.latex import latex_table
+from wauve_dist.reporting.model_card import model_card
 from wauve_dist.reporting.page import render_page
 from wauve_dist.reporting.population import population_table
 from wauve_dist.reporting.reader_figures import kappa_figure, reader_roc_figure
@@ -46,7 +48,9 @@ def evaluate(request: EvaluationRequest, out: Path) -> dict[str, Any]:
     cases = cases_of(findings.scored, findings.main, point.threshold.value, inputs.clips, request.thumbnails)
     population = population_table(findings.scored.videos)
     figures = draw(findings)
+    checklists = fill_checklists(findings)
     made_from = request.made_from(list(findings.results))
+    fingerprints = {role: sha256_of(path) for role, path in made_from.items()}
     page = render_page(
         findings,
         adjustment=request.adjustment,
@@ -55,13 +59,16 @@ def evaluate(request: EvaluationRequest, out: Path) -> dict[str, Any]:
         population=population,
         has_clips=inputs.clips is not None,
         has_thumbnails=request.thumbnails.is_dir(),
-        fingerprints={role: sha256_of(path) for role, path in made_from.items()},
+        fingerprints=fingerprints,
+        checklists=checklists,
         seed=request.seed,
     )
     files = {f"figures/{name}.{kind}": getattr(figure, kind) for name, figure in figures.items() for kind in _KINDS}
-    for name, table in report_tables(findings, population, cases).items():
+    tables = report_tables(findings, population, cases) | {each.table: each.items for each in checklists}
+    for name, table in tables.items():
         files[f"tables/{name}.csv"] = table.to_csv(index=False).encode()
         files[f"tables/{name}.tex"] = latex_table(table, name, caption_of(name)).encode()
+    files["model_card.md"] = model_card(findings, fingerprints).encode()
     files["report.html"] = page.encode()
     files["metrics.json"] = (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode()
     for name, content in files.items():

@@ -30,6 +30,10 @@ _CAPTIONS = {
     "reader_tests": "Tests between readers and model, and between readers alone and assisted.",
     "kappa": "Agreement of pairs of readers: Cohen's kappa with 95 % intervals.",
     "adjustments": "BI-RADS categories changed by the readers after seeing the model's score.",
+    "checklist_tripod_ai": "TRIPOD+AI (Collins et al., BMJ 2024), as far as the evaluation answers it.",
+    "checklist_claim_2024": "CLAIM 2024 (Tejani et al., Radiol. Artif. Intell. 2024), as far as the evaluation "
+    "answers it.",
+    "checklist_stard_ai": "STARD-AI (Sounderajah et al., Nat. Med. 2025), as far as the evaluation answers it.",
     "subgroups": "Accuracy within groups, with 95 % intervals, and tests between the groups.",
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting.findings import Findings
+from wauve_dist.reporting.subgroup_section import typeset
 from wauve_dist.reporting.wording import count, threshold_words
 
 _MAX_LISTED = 20
@@ -52,6 +53,32 @@ def cautions(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> list
     return notes
 
 
+def known_limits(findings: Findings) -> list[str]:
+    """What the numbers themselves tell of the limits of a study, beside ``cautions``."""
+    videos, result = findings.scored.videos, findings.results[findings.main]
+    limits = cautions(findings.scored, findings.results)
+    for column in ("site", "vendor"):
+        if column not in videos or videos[column].isna().all():
+            limits.append(f"The predictions do not tell the {column}: whether accuracy depends on it is unknown.")
+        elif videos[column].nunique() == 1:
+            limits.append(f"All videos are of one {column}: nothing is known of others.")
+    if (fit := result.calibration) is not None and not fit.slope.ci_low <= 1 <= fit.slope.ci_high:
+        kind = "extreme" if fit.slope.value < 1 else "moderate"
+        limits.append(f"The scores are too {kind} to be read as probabilities (slope {fit.slope.value:.2f}).")
+    if (fit := result.calibration) is not None and not fit.intercept.ci_low <= 0 <= fit.intercept.ci_high:
+        side = "low" if fit.intercept.value > 0 else "high"
+        limits.append(f"The scores are too {side} to be read as probabilities (intercept {fit.intercept.value:.2f}).")
+    small = [
+        f"{typeset(subgroup.grouping.name)}: {typeset(level)}"
+        for subgroup in findings.subgroups
+        for level, figures in subgroup.levels.items()
+        if figures.is_underpowered
+    ]
+    if small:
+        limits.append(f"Groups too small to show a difference of their own: {'; '.join(small)}.")
+    return limits
+
+
 def methods(findings: Findings, seed: int, adjustment: str) -> list[str]:
     """The methods paragraphs on models and detector, from what was computed."""
     scored, results, detection = findings.scored, findings.results, findings.metrics.get("detection")
@@ -83,7 +110,8 @@ def methods(findings: Findings, seed: int, adjustment: str) -> list[str]:
         "2, 10, 50 and 95 % are those that part the BI-RADS categories 3, 4A, 4B, 4C and 5.",
         f"The threshold of {point.threshold.value:.4f} was {threshold_words(point.threshold)}. Sensitivity, "
         f"specificity and accuracy: {point.sensitivity.method}. PPV: {point.ppv.method}. NPV: {point.npv.method}. "
-        f"F1: {point.f1.method}.",
+        f"F1: {point.f1.method}. Predictive values hold for the share of malignant videos found here, "
+        f"{scored.positive.mean():.1%}; their intervals take it for known.",
     ]
     if result.calibration is not None:
         texts.append(
