@@ -98,18 +98,23 @@ def _standardised(
     """Area up to a false positive rate, standardised: int32 [B, n] to float64 [B], NaN where a class is absent."""
     order = np.argsort(-scores, kind="stable")
     ends = level_ends(scores[order])
-    rates = []
-    for of in (~positive[order], positive[order]):
-        count = np.cumsum(multiplicities[:, order] * of, axis=1)[:, ends].astype(np.float64)
-        total = count[:, -1:]
-        rate = np.divide(count, total, out=np.full_like(count, np.nan), where=total > 0)
-        rates.append(np.concatenate([np.zeros_like(total), rate], axis=1))
-    false_rate, true_rate = rates
-    width = np.diff(false_rate, axis=1)
-    inside = np.diff(np.minimum(false_rate, max_rate), axis=1)
-    # Along a segment the curve is straight; of the one that crosses the limit only the first part counts.
-    share = np.divide(inside, width, out=np.zeros_like(width), where=width > 0)
-    height = true_rate[:, :-1] + share * np.diff(true_rate, axis=1) / 2
-    area = np.where(np.isnan(false_rate[:, -1]), np.nan, np.sum(inside * height, axis=1))
+    drawn, is_positive = multiplicities[:, order], positive[order]
+    true, false = (
+        np.pad(np.cumsum(drawn * of, axis=1, dtype=np.int32)[:, ends], ((0, 0), (1, 0)))
+        for of in (is_positive, ~is_positive)
+    )
+    limit = max_rate * false[:, -1]
+    # Twice the trapezoids that lie before the limit, in pairs of cases.
+    width, height = np.diff(false, axis=1), true[:, :-1] + true[:, 1:]
+    twice = np.einsum("bl,bl,bl->b", width, height, false[:, 1:] <= limit[:, None], dtype=np.int64).astype(np.float64)
+    # Of the segment that crosses it, straight as it is, the first part.
+    row = np.flatnonzero(false[:, -1] > limit)
+    end = (false[row] > limit[row, None]).argmax(axis=1)
+    start = end - 1
+    inside = limit[row] - false[row, start]
+    share = inside / (false[row, end] - false[row, start])
+    twice[row] += inside * (2 * true[row, start] + share * (true[row, end] - true[row, start]))
+    num_pairs = true[:, -1].astype(np.float64) * false[:, -1]
+    area = np.divide(twice / 2, num_pairs, out=np.full(len(twice), np.nan), where=num_pairs > 0)
     smallest, largest = max_rate**2 / 2, max_rate
     return np.asarray((1 + (area - smallest) / (largest - smallest)) / 2)

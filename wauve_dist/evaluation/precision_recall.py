@@ -106,11 +106,12 @@ def precision_recall_intervals(
         called = np.cumsum(drawn, axis=1)[:, ends]
         precision = np.divide(true, called, out=np.zeros_like(true), where=called > 0)
         found = np.full((len(drawn), 1 + len(grid)), np.nan)
-        for row in np.flatnonzero((true[:, -1] > 0) & (true[:, -1] < called[:, -1])):
-            num_found, num_positive = true[row], true[row, -1]
-            found[row, 0] = np.sum(np.diff(num_found, prepend=0) * precision[row]) / num_positive
-            # 0.29 * 100 is 28.999999999999996 or 29.000000000000004: what rounding adds must not ask for one more.
-            found[row, 1:] = precision[row, np.searchsorted(num_found, grid * num_positive - 1e-9)]
+        rows = np.flatnonzero((true[:, -1] > 0) & (true[:, -1] < called[:, -1]))
+        found[rows, 0] = (np.diff(true, axis=1, prepend=0) * precision).sum(axis=1)[rows] / true[rows, -1]
+        # 0.29 * 100 is 28.999999999999996 or 29.000000000000004: what rounding adds must not ask for one more.
+        needed = grid * true[:, -1:] - 1e-9
+        for row in rows:
+            found[row, 1:] = precision[row, np.searchsorted(true[row], needed[row])]
         return found
 
     distribution = bootstrap(statistic, codes, num_resamples, seed)
