@@ -1,4 +1,4 @@
-"""Measure speed side by side with the usual way: launch/benchmark.py statistics | classifier | detector."""
+"""Measure speed side by side with the usual way: launch/benchmark.py statistics | coverage | classifier | detector."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def main(argv: list[str]) -> int:
     statistics.add_argument("--resamples", type=int, default=9999, metavar="N", help="bootstrap resamples")
     statistics.add_argument("--seed", type=int, default=0, help="of data and resamples")
     statistics.set_defaults(run=_statistics)
+    coverage = parts.add_parser(
+        "coverage", help="how often 95 %% intervals hold the truth of simulated studies (minutes)"
+    )
+    coverage.add_argument("--studies", type=int, default=1500, metavar="N", help="of each kind (default: 1500)")
+    coverage.add_argument("--seed", type=int, default=0, help="of the studies")
+    coverage.set_defaults(run=_coverage)
     classifier = parts.add_parser("classifier", help="I3D training and inference against PyTorchVideo's")
     _add_model_options(classifier, batch_size=64)
     classifier.add_argument("--crop-size", type=int, default=224, metavar="PX", help="side of the clips")
@@ -52,6 +58,14 @@ def _statistics(options: argparse.Namespace) -> None:
         print(f"{timing.task}: {1000 * timing.ours_s:.1f} ms")
         print(f"  {timing.reference}: {1000 * timing.reference_s:.1f} ms, {ratio:.0f} times as long")
         print(f"  largest difference of the results: {timing.difference:.1e}")
+
+
+def _coverage(options: argparse.Namespace) -> None:
+    from wauve_dist.evaluation.coverage import COUNTEREXAMPLES, coverage_table, measure_coverage
+
+    print(coverage_table(measure_coverage(options.studies, options.seed)))
+    print("\nWhere an assumption fails:\n")
+    print(coverage_table(measure_coverage(options.studies, options.seed, COUNTEREXAMPLES)))
 
 
 def _classifier(options: argparse.Namespace) -> None:
