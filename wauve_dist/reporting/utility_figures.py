@@ -69,12 +69,13 @@ def decision_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     floor = -0.12 * top
     axes.set(xlim=(0, 1), ylim=(floor, 1.05 * top))
     axes.annotate("biopsy for none", (0, 0), xytext=(6, -3), textcoords="offset points", va="top", fontsize=8.5)
-    where = int(np.argmax(curves[0].biopsy_for_all < 0))
+    middle = int(np.argmax(curves[0].biopsy_for_all < 0.4 * curves[0].biopsy_for_all.max()))
     axes.annotate(
         "biopsy\nfor all",
-        (curves[0].probability[where], 0),
-        xytext=(6, -3),
+        (curves[0].probability[middle], curves[0].biopsy_for_all[middle]),
+        xytext=(-6, -4),
         textcoords="offset points",
+        ha="right",
         va="top",
         fontsize=8.5,
     )
