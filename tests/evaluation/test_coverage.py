@@ -45,7 +45,6 @@ def test_every_simulated_interval_is_a_finite_one_near_its_truth(study):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.timeout(1200)
 def test_95_per_cent_intervals_hold_the_truth_in_95_per_cent_of_studies():
     off = {
