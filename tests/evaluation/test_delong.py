@@ -123,3 +123,20 @@ def test_zero_variance_is_said_not_hidden():
 def test_one_patient_of_a_class_leaves_no_variance():
     with pytest.raises(EvaluationError, match="at least 2 patients with a malignant case, there is 1"):
         delong_auc([1, 1, 0, 0], [0.3, 0.6, 0.4, 0.5], ["a", "a", "b", "c"])
+
+
+def test_the_paired_test_is_that_of_mlstatkit():
+    """Golden figures of MLstatkit 0.1.91, ``Delong_test(labels, first, second, return_ci=True, return_auc=True)``."""
+    case = np.arange(90)
+    labels = (case * 7 % 5 < 2).astype(int)
+    first = np.round((np.sin(case * 1.7) + 1.1 * labels + 2) / 5, 2)
+    second = np.round((np.cos(case * 2.3) + 0.5 * labels + 2) / 5, 2)
+    test = delong_paired_test(labels, first, second)
+    # Its z is that of the second model less the first.
+    assert (-test.z, test.p) == pytest.approx((-1.800955643743388, 0.07170987150768977), abs=1e-12)
+    for scores, value, low, high in (
+        (first, 0.8287037037037037, 0.744793271586487, 0.9126141358209204),
+        (second, 0.7011316872427984, 0.591808068596275, 0.8104553058893218),
+    ):
+        ours = delong_auc(labels, scores, transform="none")
+        assert (ours.value, ours.ci_low, ours.ci_high) == pytest.approx((value, low, high), abs=1e-12)
