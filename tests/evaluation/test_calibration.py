@@ -4,7 +4,8 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss
 
-from wauve_dist.evaluation.calibration import brier_score, calibration
+from wauve_dist.evaluation.calibration import brier_score, calibration, recalibrated
+from wauve_dist.evaluation.inputs import EvaluationError
 
 
 def drawn(num_cases, slope=1.0, intercept=0.0, seed=0):
@@ -64,3 +65,19 @@ def test_separated_classes_have_no_slope_and_it_is_said():
 def test_brier_agrees_with_scikit_learn():
     labels, scores = drawn(100)
     assert brier_score(labels, scores) == pytest.approx(brier_score_loss(labels, scores))
+
+
+def test_recalibrated_scores_are_calibrated_on_other_cases_and_keep_their_order():
+    fitted = calibration(*drawn(4000, slope=0.5, intercept=-0.7))
+    labels, scores = drawn(4000, slope=0.5, intercept=-0.7, seed=1)
+    better = recalibrated(scores, fitted)
+    result = calibration(labels, better)
+    assert result.slope.ci_low < 1 < result.slope.ci_high
+    assert result.intercept.ci_low < 0 < result.intercept.ci_high
+    assert brier_score(labels, better) < brier_score(labels, scores)
+    np.testing.assert_array_equal(np.argsort(better), np.argsort(scores))
+
+
+def test_scores_that_separate_the_classes_cannot_be_recalibrated():
+    with pytest.raises(EvaluationError, match="the slope does not exist"):
+        recalibrated([0.5], calibration([0] * 20 + [1] * 20, np.linspace(0, 1, 40)))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import expit, logit
 
-from wauve_dist.evaluation.inputs import BoolArray, FloatArray, checked_scores
+from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, checked_scores
 from wauve_dist.evaluation.proportions import Proportion, wilson
 
 # A score of exactly 0 or 1 has no logit; one in a million is beyond what any sample here can tell from it.
@@ -46,6 +46,7 @@ class Calibration:
         n: cases.
         intercept: calibration in the large, on the logit scale; 0 is perfect, below 0 the scores are too high.
         slope: of the logistic recalibration; 1 is perfect, below 1 the scores are too extreme.
+        slope_intercept: the intercept that was fitted with the slope; see ``recalibrated``.
         expected_calibration_error: mean distance of observed share and mean score over the bins, weighted by cases.
         bins: groups of equal size by score.
         method: in words.
@@ -54,6 +55,7 @@ class Calibration:
     n: int
     intercept: Coefficient
     slope: Coefficient
+    slope_intercept: Coefficient
     expected_calibration_error: float
     bins: tuple[CalibrationBin, ...]
     method: str
@@ -79,7 +81,7 @@ def calibration(labels: ArrayLike, scores: ArrayLike, *, max_bins: int = 10, con
         OneClassError: one of the classes is absent.
     """
     positive, values = checked_scores(labels, scores)
-    logits = logit(np.clip(values, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY))
+    logits = _logits(values)
     ones = np.ones((len(values), 1))
     intercept = _logistic_fit(ones, positive, logits, confidence)
     both = _logistic_fit(np.column_stack([ones, logits]), positive, np.zeros(len(values)), confidence)
@@ -93,10 +95,36 @@ def calibration(labels: ArrayLike, scores: ArrayLike, *, max_bins: int = 10, con
         n=len(values),
         intercept=intercept[0] if intercept else nowhere,
         slope=both[1] if both else nowhere,
+        slope_intercept=both[0] if both else nowhere,
         expected_calibration_error=error,
         bins=bins,
         method=method,
     )
+
+
+def recalibrated(scores: ArrayLike, fitted: Calibration) -> FloatArray:
+    """Probabilities by logistic recalibration: expit(slope_intercept + slope * logit(score)).
+
+    Fitted on the same cases they flatter the calibration; the order of the scores, and with it the AUC, stays.
+
+    Args:
+        scores: probabilities 0..1, [n].
+        fitted: on other cases of the same kind.
+
+    Returns:
+        float64 [n], 0..1.
+
+    Raises:
+        EvaluationError: the slope does not exist.
+    """
+    if np.isnan(fitted.slope.value):
+        raise EvaluationError(f"scores cannot be recalibrated: {fitted.method}.")
+    probabilities = expit(fitted.slope_intercept.value + fitted.slope.value * _logits(np.asarray(scores, np.float64)))
+    return np.asarray(probabilities)
+
+
+def _logits(scores: FloatArray) -> FloatArray:
+    return np.asarray(logit(np.clip(scores, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)))
 
 
 def _bins(positive: BoolArray, scores: FloatArray, num_bins: int) -> tuple[CalibrationBin, ...]:
