@@ -1,4 +1,5 @@
 import pytest
+import torch
 from torch import nn
 
 from wauve_dist.tasks.optimizers import build_optimizer, lr_factor
@@ -7,11 +8,29 @@ from wauve_dist.tasks.optimizers import build_optimizer, lr_factor
 def test_biases_and_norms_are_not_decayed_and_frozen_weights_left_out():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 1))
     model[3].weight.requires_grad = False
-    decayed, plain = build_optimizer(model, "sgd", lr=0.1, weight_decay=0.5).param_groups
+    decayed, plain = build_optimizer(model, "sgd", lr=0.1, weight_decay=0.5, fused=False).param_groups
     assert [p.shape for p in decayed["params"]] == [(4, 1, 3, 3)]
     assert decayed["weight_decay"] == 0.5
     assert [p.shape for p in plain["params"]] == [(4,), (4,), (4,), (1,)]
     assert plain["weight_decay"] == 0
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_fused_step_is_the_plain_step(name):
+    torch.manual_seed(0)
+    start = nn.Linear(64, 32).state_dict()
+    gradients = [torch.randn(32, 64) for _ in range(5)]
+    ended = []
+    for fused in (False, True):
+        model = nn.Linear(64, 32)
+        model.load_state_dict(start)
+        optimizer = build_optimizer(model, name, lr=0.05, weight_decay=0.1, fused=fused)
+        for gradient in gradients:
+            model.weight.grad, model.bias.grad = gradient.clone(), gradient.sum(1)
+            optimizer.step()
+        ended.append(model.weight.detach())
+    assert not torch.equal(ended[0], start["weight"])
+    torch.testing.assert_close(ended[1], ended[0], atol=1e-6, rtol=1e-5)  # the same sum in another order, in float32
 
 
 def test_cosine_rises_linearly_then_falls_to_zero():

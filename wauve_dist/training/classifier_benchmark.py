@@ -81,7 +81,7 @@ def pytorchvideo_i3d(crop_size: int) -> nn.Module:
 def _training_step(
     model: nn.Module, take: Callable[[], Tensor], labels: Tensor, precision: Precision
 ) -> Callable[[], None]:
-    optimizer = build_optimizer(model, "sgd", lr=1e-3, weight_decay=1e-4)
+    optimizer = build_optimizer(model, "sgd", lr=1e-3, weight_decay=1e-4, fused=precision != "fp16")
     scaler = torch.amp.GradScaler(labels.device.type, enabled=precision == "fp16")
 
     def step() -> None:
