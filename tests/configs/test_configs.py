@@ -17,6 +17,7 @@ CLASSIFICATION = sorted((CONFIGS / "classification").glob("*.yaml"))
 TINY = [
     *("--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.precision=32-true"),
     *("--trainer.max_steps=2", "--trainer.limit_train_batches=2", "--data.batch_size=2", "--data.num_workers=0"),
+    "--trainer.check_val_every_n_epoch=1",
 ]
 TINY_DETECTION = [*TINY, "--model.image_size=96", "--model.num_proposals=50", "--data.frames_per_video=6"]
 TINY_CLASSIFICATION = [*TINY, "--data.crop_size=64", "--data.clips_per_video=1"]

@@ -17,6 +17,7 @@ from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import claim_folder, write_provenance
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.run_logging import WandbMode, build_loggers
+from wauve_dist.training.step_seeds import StepSeeds
 
 # Arguments of the data modules that name a file which the trained weights depend on.
 _SOURCE_ARGUMENTS = ("manifest", "annotations", "tracks")
@@ -80,7 +81,9 @@ class TrainingCLI(LightningCLI):
         """Build the trainer; without loggers of its own in the YAML it gets ours."""
         if self.config.trainer.logger is None:
             kwargs["logger"] = build_loggers(self.config.out, self.config.wandb)
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        trainer.callbacks.insert(0, StepSeeds(self.config.seed_everything))
+        return trainer
 
     @property
     def last_checkpoint(self) -> Path:
