@@ -89,7 +89,7 @@ def test_an_annotation_of_an_unlisted_image_is_refused(tmp_path):
 
 def test_plain_coco_and_plain_text_are_refused_with_the_remedy(tmp_path):
     path = write(tmp_path, lambda content: content.pop("videos"))
-    with pytest.raises(TableError, match="import-coco"):
+    with pytest.raises(TableError, match="import coco"):
         read_annotations(path)
     path.write_text("not json")
     with pytest.raises(TableError, match="is not JSON"):

@@ -42,40 +42,23 @@ def read_annotations(path: Path) -> Annotations:
     Raises:
         TableError: not COCO-VID, a frame listed twice, a box that is empty or leaves its frame.
     """
-    if not path.is_file():
-        raise TableError(f"{path}: there is no such file. Expected COCO-VID annotations.")
-    try:
-        content = json.loads(path.read_text())
-        names = {video["id"]: str(video["name"]) for video in content["videos"]}
-        frames = pd.DataFrame(
-            [
-                (image["id"], names[image["video_id"]], image["frame_id"], image["width"], image["height"])
-                for image in content["images"]
-            ],
-            columns=["image_id", *_FRAME_COLUMNS],
-        )
-        boxes = pd.DataFrame(
-            [
-                (box["id"], box["image_id"], box.get("instance_id", 0), box["category_id"], *box["bbox"])
-                for box in content["annotations"]
-            ],
-            columns=["id", "image_id", "instance_id", "category_id", "x1", "y1", "w", "h"],
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: is not JSON ({error}).") from error
-    except (KeyError, TypeError) as error:
-        raise TableError(
-            f"{path}: is not COCO-VID (missing or unknown {error}). It needs videos[id, name], "
-            "images[id, video_id, frame_id, width, height] and annotations[id, image_id, category_id, bbox]. "
-            "Plain COCO images come in through `launch/prepare.py import-coco`."
-        ) from error
-    boxes = boxes.merge(frames, on="image_id", how="left", validate="many_to_one")
-    boxes["x2"], boxes["y2"] = boxes["x1"] + boxes["w"], boxes["y1"] + boxes["h"]
+    frames, boxes = _parse(path)
     _check(frames, boxes, path)
-    return Annotations(
-        frames[_FRAME_COLUMNS].sort_values(["video_id", "frame"], ignore_index=True),
-        boxes[_BOX_COLUMNS].sort_values(["video_id", "frame", "instance_id"], ignore_index=True),
-    )
+    return _sorted(frames, boxes)
+
+
+def parse_annotations(path: Path) -> Annotations:
+    """Read COCO-VID boxes as they stand, faults included, to look for them.
+
+    Raises:
+        TableError: not COCO-VID, or a box without a frame.
+    """
+    frames, boxes = _parse(path)
+    if (lost := boxes[boxes["video_id"].isna()]).size:
+        raise TableError(
+            f"{path}: annotation {lost['id'].iloc[0]} names an image that is not listed in images ({len(lost)} such)."
+        )
+    return _sorted(frames, boxes.astype({"frame": "int64"}))
 
 
 def write_annotations(annotations: Annotations, path: Path, made_from: Mapping[str, Path]) -> None:
@@ -120,6 +103,46 @@ def write_annotations(annotations: Annotations, path: Path, made_from: Mapping[s
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, separators=(",", ":")))
     write_provenance(path, made_from)
+
+
+def _parse(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not path.is_file():
+        raise TableError(f"{path}: there is no such file. Expected COCO-VID annotations.")
+    try:
+        content = json.loads(path.read_text())
+        names = {video["id"]: str(video["name"]) for video in content["videos"]}
+        frames = pd.DataFrame(
+            [
+                (image["id"], names[image["video_id"]], image["frame_id"], image["width"], image["height"])
+                for image in content["images"]
+            ],
+            columns=["image_id", *_FRAME_COLUMNS],
+        )
+        boxes = pd.DataFrame(
+            [
+                (box["id"], box["image_id"], box.get("instance_id", 0), box["category_id"], *box["bbox"])
+                for box in content["annotations"]
+            ],
+            columns=["id", "image_id", "instance_id", "category_id", "x1", "y1", "w", "h"],
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: is not JSON ({error}).") from error
+    except (KeyError, TypeError) as error:
+        raise TableError(
+            f"{path}: is not COCO-VID (missing or unknown {error}). It needs videos[id, name], "
+            "images[id, video_id, frame_id, width, height] and annotations[id, image_id, category_id, bbox]. "
+            "Plain COCO images come in through `launch/prepare.py import coco`."
+        ) from error
+    boxes = boxes.merge(frames, on="image_id", how="left", validate="many_to_one")
+    boxes["x2"], boxes["y2"] = boxes["x1"] + boxes["w"], boxes["y1"] + boxes["h"]
+    return frames, boxes
+
+
+def _sorted(frames: pd.DataFrame, boxes: pd.DataFrame) -> Annotations:
+    return Annotations(
+        frames[_FRAME_COLUMNS].sort_values(["video_id", "frame"], ignore_index=True),
+        boxes[_BOX_COLUMNS].sort_values(["video_id", "frame", "instance_id"], ignore_index=True),
+    )
 
 
 def _check(frames: pd.DataFrame, boxes: pd.DataFrame, path: Path) -> None:
