@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wauve_dist.data.importers.dataset import ImportedDataset
 
 
 def main() -> None:
@@ -14,7 +19,9 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_synthetic(commands)
     _add_tracks(commands)
-    _add_import_coco(commands)
+    _add_import(commands)
+    _add_split(commands)
+    _add_lint(commands)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
@@ -87,38 +94,205 @@ def _run_tracks(arguments: argparse.Namespace) -> None:
     print(path)
 
 
-def _add_import_coco(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "import-coco",
-        help="import single images with COCO boxes, such as BUSI",
-        description="Import single images with COCO boxes. Images that show the same picture stay in one split.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "import",
+        help="turn an archive into manifest.csv and annotations.json",
+        description="Turn an archive into manifest.csv and annotations.json. Videos stay where they are.",
     )
-    parser.add_argument("--annotations", type=Path, required=True, help="COCO's JSON")
-    parser.add_argument("--images", type=Path, required=True, help="folder that file_name is relative to")
+    formats = parser.add_subparsers(required=True, metavar="FORMAT")
+    ours = _add_format(formats, "manifest", "our own tables, checked", _import_manifest)
+    ours.add_argument("--manifest", type=Path, required=True, help="manifest.csv")
+    ours.add_argument("--annotations", type=Path, help="annotations.json of its videos")
+    table = _add_format(formats, "table", "a CSV or XLSX table with columns of any name", _import_table)
+    table.add_argument("--table", type=Path, required=True, help="CSV (UTF-8) or XLSX with a row per video")
+    table.add_argument(
+        "--columns", type=_pairs, default={}, metavar="OURS=THEIRS,…", help="such as video_id=Fall,label=Befund"
+    )
+    table.add_argument(
+        "--labels", type=_pairs, default={}, metavar="WORD=0|1,…", help="such as maligne=1,benigne=0; WORD= is unknown"
+    )
+    table.add_argument("--videos", type=Path, help="folder that paths are relative to; default: the table's")
+    for name, what in (("buv", "BUV as published with CVA-Net"), ("ultradet", "BUV as UltraDet relabelled it")):
+        buv = _add_format(formats, name, what, _import_buv, has_test=False)
+        buv.add_argument("--folder", type=Path, required=True, help="holds the JSON files and rawframes/")
+        buv.add_argument("--keep-errata", action="store_true", help="leave labels, patients and videos as published")
+    busi = _add_format(formats, "busi", "images with lesion masks in BUSI's layout", _import_busi)
+    busi.add_argument("--folder", type=Path, required=True, help="holds benign/, malignant/ and normal/")
+    echonet = _add_format(
+        formats, "echonet", "EchoNet-Dynamic (no lesions: to test scale)", _import_echonet, draws=False
+    )
+    echonet.add_argument("--folder", type=Path, required=True, help="holds FileList.csv and Videos/")
+    coco = _add_format(formats, "coco", "single images with COCO boxes", _import_coco)
+    coco.add_argument("--annotations", type=Path, required=True, help="COCO's JSON")
+    coco.add_argument("--images", type=Path, required=True, help="folder that file_name is relative to")
+    coco_vid = _add_format(formats, "coco-vid", "videos with COCO-VID boxes", _import_coco_vid)
+    coco_vid.add_argument("--annotations", type=Path, required=True, help="COCO-VID's JSON")
+    coco_vid.add_argument("--videos", type=Path, required=True, help="folder that the videos' names are relative to")
+    dicom = _add_format(formats, "dicom", "DICOM ultrasound, into lossless videos without identifiers", _import_dicom)
+    dicom.add_argument("--source", type=Path, required=True, help="a file, or a folder searched at any depth")
+    dicom.add_argument(
+        "--key", type=Path, required=True, help="secret file that makes the pseudonyms; made if absent; not under --out"
+    )
+    dicom.add_argument("--cases", type=Path, help="CSV with columns file, label and others of the manifest")
+
+
+def _add_format(
+    formats: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    read: Callable[[argparse.Namespace], ImportedDataset],
+    *,
+    draws: bool = True,
+    has_test: bool = True,
+) -> argparse.ArgumentParser:
+    parser = formats.add_parser(
+        name, help=what, description=f"Import {what}.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
-    parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the images for validation")
-    parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the images for testing")
-    parser.add_argument("--seed", type=int, default=1, help="of the split")
-    parser.set_defaults(run=_run_import_coco)
+    if draws:
+        parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the videos for validation")
+        if has_test:
+            parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the videos for testing")
+        parser.add_argument("--seed", type=int, default=1, help="of the split")
+    parser.set_defaults(run=_run_import, read=read, format=name)
+    return parser
 
 
-def _run_import_coco(arguments: argparse.Namespace) -> None:
+def _run_import(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.importers.dataset import write_dataset
+    from wauve_dist.structures.provenance import claim_folder
+
+    kept = ("val_fraction", "test_fraction", "seed", "format", "keep_errata")
+    settings = {name: value for name, value in vars(arguments).items() if name in kept}
+    try:
+        claim_folder(arguments.out)
+        print(write_dataset(arguments.read(arguments), arguments.out, **settings))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _import_manifest(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.manifest import import_manifest
+
+    return import_manifest(options.manifest, options.annotations, *_drawing(options))
+
+
+def _import_table(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.spreadsheet import import_spreadsheet
+
+    return import_spreadsheet(options.table, options.columns, options.labels, options.videos, *_drawing(options))
+
+
+def _import_buv(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.buv import BUV, ULTRADET, import_buv
+
+    layout = {"buv": BUV, "ultradet": ULTRADET}[options.format]
+    return import_buv(options.folder, layout, options.keep_errata, options.val_fraction, options.seed)
+
+
+def _import_busi(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.busi import import_busi
+
+    return import_busi(options.folder, *_drawing(options))
+
+
+def _import_echonet(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.echonet import import_echonet
+
+    return import_echonet(options.folder)
+
+
+def _import_coco(options: argparse.Namespace) -> ImportedDataset:
     from wauve_dist.data.importers.coco import import_coco
 
+    return import_coco(options.annotations, options.images, *_drawing(options))
+
+
+def _import_coco_vid(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.coco_vid import import_coco_vid
+
+    return import_coco_vid(options.annotations, options.videos, *_drawing(options))
+
+
+def _import_dicom(options: argparse.Namespace) -> ImportedDataset:
+    from wauve_dist.data.importers.dicom import import_dicom
+
+    return import_dicom(options.source, options.out, options.key, options.cases, *_drawing(options))
+
+
+def _drawing(options: argparse.Namespace) -> tuple[float, float, int]:
+    return options.val_fraction, options.test_fraction, options.seed
+
+
+def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "split",
+        help="split by patient, alike in label, BI-RADS group, site and vendor",
+        description="Split a manifest by patient, alike in label, BI-RADS group, site and vendor at once.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--manifest", type=Path, required=True, help="its videos that have a split keep it")
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the videos for validation")
+    parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the videos for testing")
+    parser.add_argument("--folds", type=int, metavar="K", help="K folds in place of train, val and test")
+    parser.add_argument("--previous", type=Path, help="an earlier manifest, whose patients keep their part")
+    parser.add_argument("--redraw", action="store_true", help="forget the splits that --manifest holds")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
+    parser.set_defaults(run=_run_split)
+
+
+def _run_split(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.split_manifest import split_manifest
+
     try:
-        summary = import_coco(
-            arguments.annotations,
-            arguments.images,
+        report = split_manifest(
+            arguments.manifest,
             arguments.out,
-            val_fraction=arguments.val_fraction,
-            test_fraction=arguments.test_fraction,
-            seed=arguments.seed,
+            arguments.val_fraction,
+            arguments.test_fraction,
+            arguments.folds,
+            arguments.previous,
+            arguments.redraw,
+            arguments.seed,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    print(report)
+
+
+def _add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "lint",
+        help="find duplicates, leakage, label conflicts and bad boxes",
+        description="Look for what spoils a study: duplicates, leakage, label conflicts, bad boxes, imbalance. Exits "
+        "with 1 if there is an error among the findings.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.csv")
+    parser.add_argument("--annotations", type=Path, help="annotations.json of its videos")
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="processes that decode")
+    parser.set_defaults(run=_run_lint)
+
+
+def _run_lint(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.linting.command import lint
+
+    try:
+        summary, num_errors = lint(arguments.manifest, arguments.annotations, arguments.out, arguments.num_workers)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
     print(summary)
-    print(arguments.out / "manifest.csv")
+    sys.exit(1 if num_errors else 0)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+    if not pairs or len(pairs) != text.count(",") + 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE pairs, separated by commas, each name once")
+    return {name.strip(): value.strip() for name, value in pairs.items()}
 
 
 if __name__ == "__main__":

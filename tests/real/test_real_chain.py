@@ -23,7 +23,7 @@ def detector(launch, real_data, tmp_path_factory):
     busi["annotations"] = [box for box in busi["annotations"] if box["image_id"] in kept]
     (folder / "few.json").write_text(json.dumps(busi))
     done = launch(
-        *("prepare.py", "import-coco", "--annotations", folder / "few.json", "--images", real_data / "busi"),
+        *("prepare.py", "import", "coco", "--annotations", folder / "few.json", "--images", real_data / "busi"),
         *("--out", folder / "data", "--val-fraction", 0.2, "--test-fraction", 0),
     )
     assert done.returncode == 0, done.stderr

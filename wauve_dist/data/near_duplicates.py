@@ -1,10 +1,15 @@
-"""Images that show the same picture: copies, other encodings, slight crops, neighbouring frames.
+"""Frames that show the same picture: copies, other encodings, slight crops, neighbouring frames.
 
-A data set without patient ids leaks through them from training into testing. Method: a difference hash (N. Krawetz,
-"Kind of Like That", 2013) per image; images closer than ``MAX_DISTANCE`` bits belong together.
+A data set without patient ids leaks through them from training into testing. Method: a difference hash of 64 bits
+(N. Krawetz, "Kind of Like That", 2013) per frame; frames at most ``MAX_DISTANCE`` bits apart belong together. The pairs
+come from an index of hash tables, not from comparing all (M. Norouzi et al., "Fast search in Hamming space with
+multi-index hashing", CVPR 2012).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,48 +19,129 @@ from scipy.sparse.csgraph import connected_components
 
 from wauve_dist.data.decoding import GreyFrame
 
-NUM_BITS = 64
-
 # On BUSI the 16 least correlated pairs at 4 to 7 bits were looked at: up to 6 bits all show one picture, at 7 the first
 # two different lesions meet.
 MAX_DISTANCE = 6
 
+_NUM_BITS = 64
 
-def difference_hash(frame: GreyFrame) -> NDArray[np.bool_]:
+# Every fourth bit makes a band: neighbouring places brighten together, and bands of neighbours would fill few buckets.
+_NUM_BANDS = 4
+_BAND_BITS = _NUM_BITS // _NUM_BANDS
+
+# Candidate pairs compared at once: 8 bytes each for two indices and their hashes, 128 MiB in all.
+_CHUNK = 1 << 22
+
+
+def difference_hash(frame: GreyFrame) -> np.uint64:
     """Tell for 8 rows of 8 places whether the image brightens to the right.
 
     Args:
         frame: uint8 [H, W].
 
     Returns:
-        bool [64].
+        64 bits; the top left place is the highest.
     """
     small = np.asarray(Image.fromarray(frame).resize((9, 8), Image.Resampling.BOX))
-    return np.asarray(small[:, 1:] > small[:, :-1]).ravel()
+    bits = np.packbits(small[:, 1:] > small[:, :-1])
+    value: np.uint64 = np.uint64(int.from_bytes(bits.tobytes(), "big"))
+    return value
 
 
-def near_duplicate_groups(hashes: NDArray[np.bool_], max_distance: int = MAX_DISTANCE) -> NDArray[np.int32]:
-    """Number the groups of images that are linked by pairs at most ``max_distance`` bits apart.
+def near_pairs(
+    hashes: NDArray[np.uint64], owners: NDArray[np.integer] | None = None, max_distance: int = MAX_DISTANCE
+) -> Iterator[NDArray[np.int64]]:
+    """Find all pairs of frames at most ``max_distance`` bits apart, in chunks.
 
-    Hashes that differ in d bits agree in at least one of d + 1 bands, so only those that share a band are compared
-    (the pigeonhole index of M. Norouzi et al., "Fast search in Hamming space with multi-index hashing", CVPR 2012).
+    Hashes that differ in d bits differ in at most d // 4 bits of at least one of four bands, so a frame is compared
+    only with those in the buckets that far from its own. Time grows with their number, memory does not.
 
     Args:
-        hashes: bool [N, 64].
-        max_distance: 0 to 63 bits.
+        hashes: uint64 [N].
+        owners: int [N], the video of each frame; pairs within one owner are left out. None keeps all pairs.
+        max_distance: bits, 0 to 11.
+
+    Yields:
+        int64 [P, 2], each pair once, in no order.
+    """
+    assert 0 <= max_distance < 3 * _NUM_BANDS, max_distance
+    reach = max_distance // _NUM_BANDS
+    masks = [_band_mask(band) for band in range(_NUM_BANDS)]
+    for band in range(_NUM_BANDS):
+        keys = _band_keys(hashes, band)
+        order = np.argsort(keys, kind="stable")
+        starts = np.searchsorted(keys[order], np.arange((1 << _BAND_BITS) + 1))
+        sorted_keys, sorted_hashes = keys[order], hashes[order]
+        for flip in _flips(reach):
+            for first, second in _candidates(sorted_keys, starts, flip):
+                differing = sorted_hashes[first] ^ sorted_hashes[second]
+                near = np.bitwise_count(differing) <= max_distance
+                if owners is not None:
+                    near &= owners[order[first]] != owners[order[second]]
+                first, second, differing = first[near], second[near], differing[near]
+                for earlier in masks[:band]:  # a pair belongs to the first band that brings it up
+                    unseen = np.bitwise_count(differing & earlier) > reach
+                    first, second, differing = first[unseen], second[unseen], differing[unseen]
+                if len(first):
+                    yield np.stack([order[first], order[second]], axis=1)
+
+
+def near_duplicate_groups(hashes: NDArray[np.uint64], max_distance: int = MAX_DISTANCE) -> NDArray[np.int32]:
+    """Number the groups of frames that are linked by pairs at most ``max_distance`` bits apart.
+
+    Args:
+        hashes: uint64 [N].
+        max_distance: bits, 0 to 11.
 
     Returns:
-        int32 [N], the group of each image, counted from 0 in order of first appearance.
+        int32 [N], the group of each frame, counted from 0 in order of first appearance.
     """
-    links: list[NDArray[np.intp]] = []
-    for band in np.array_split(np.arange(hashes.shape[1]), max_distance + 1):
-        _, bucket_of = np.unique(np.packbits(hashes[:, band], axis=1), axis=0, return_inverse=True)
-        order = np.argsort(bucket_of.ravel(), kind="stable")
-        for bucket in np.split(order, np.flatnonzero(np.diff(bucket_of.ravel()[order])) + 1):
-            if len(bucket) > 1:
-                distances = (hashes[bucket, None] != hashes[None, bucket]).sum(axis=2)
-                links.append(bucket[np.argwhere(distances <= max_distance)])
-    first, second = np.concatenate(links).T if links else np.empty((2, 0), np.intp)
-    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(hashes), len(hashes)))
+    pairs = np.concatenate([np.empty((0, 2), np.int64), *near_pairs(hashes, max_distance=max_distance)])
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(hashes), len(hashes)))
     groups: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return groups
+
+
+def _band_mask(band: int) -> np.uint64:
+    bits = range(band, _NUM_BITS, _NUM_BANDS)
+    mask: np.uint64 = np.uint64(sum(1 << bit for bit in bits))
+    return mask
+
+
+def _band_keys(hashes: NDArray[np.uint64], band: int) -> NDArray[np.int64]:
+    keys = np.zeros(len(hashes), np.int64)
+    for place, bit in enumerate(range(band, _NUM_BITS, _NUM_BANDS)):
+        keys |= (((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place)).astype(np.int64)
+    return keys
+
+
+def _flips(reach: int) -> Iterator[int]:
+    """Differences of two keys that are at most ``reach`` bits apart."""
+    for num_bits in range(reach + 1):
+        for places in combinations(range(_BAND_BITS), num_bits):
+            yield sum(1 << place for place in places)
+
+
+def _candidates(
+    keys: NDArray[np.int64], starts: NDArray[np.intp], flip: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Positions of every pair whose sorted keys differ by ``flip``, once each, in chunks."""
+    positions = np.arange(len(keys))
+    partner = keys ^ flip
+    if flip:
+        positions = positions[keys < partner]
+        begin, end = starts[partner[positions]], starts[partner[positions] + 1]
+    else:
+        begin, end = positions + 1, starts[keys + 1]
+    lengths = end - begin
+    positions, begin, lengths = (values[lengths > 0] for values in (positions, begin, lengths))
+    ends = np.cumsum(lengths)
+    low = 0
+    while low < len(positions):
+        done = ends[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(ends, done + _CHUNK, side="right")))
+        repeats = lengths[low:high]
+        first = np.repeat(positions[low:high], repeats)
+        offset = np.arange(len(first)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        yield first, np.repeat(begin[low:high], repeats) + offset
+        low = high

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wauve_dist.data.importers.coco import CocoError, import_coco
+from wauve_dist.data.importers.coco import import_coco
+from wauve_dist.data.importers.dataset import SourceDataError, write_dataset
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.tables import read_manifest
 
@@ -39,20 +40,22 @@ def content(tmp_path):
 
 def run(content, folder, seed=1):
     (folder / "coco.json").write_text(json.dumps(content))
-    return import_coco(folder / "coco.json", folder, folder / "out", 0.2, 0.2, seed)
+    dataset = import_coco(folder / "coco.json", folder, 0.2, 0.2, seed)
+    write_dataset(dataset, folder / "out")
+    return dataset
 
 
 def test_images_become_videos_of_one_frame_with_their_boxes(content, tmp_path):
-    summary = run(content, tmp_path)
+    run(content, tmp_path)
     manifest = read_manifest(tmp_path / "out" / "manifest.csv").set_index("video_id")
-    assert len(manifest) == summary.num_images == 25
+    assert len(manifest) == 25
     assert manifest.loc[["benign_0", "malignant_12", "normal_24"], "label"].fillna(-1).tolist() == [0, 1, -1]
     assert manifest.loc["benign_7", "path"] == str(tmp_path / "images" / "benign_7.jpg")
 
     annotations = read_annotations(tmp_path / "out" / "annotations.json")
     assert len(annotations.frames) == 25
     assert set(annotations.frames["frame"]) == {0}
-    assert len(annotations.boxes) == summary.num_boxes == 21
+    assert len(annotations.boxes) == 21
     boxes = annotations.boxes[annotations.boxes["video_id"] == "benign_1"]
     assert boxes[["instance_id", "category_id", "x1", "y1", "x2", "y2"]].to_numpy().tolist() == [
         [0, 1, 10.5, 20, 40.5, 60.25],
@@ -62,10 +65,9 @@ def test_images_become_videos_of_one_frame_with_their_boxes(content, tmp_path):
 
 
 def test_images_of_one_picture_are_one_patient_and_conflicting_labels_are_reported(content, tmp_path):
-    summary = run(content, tmp_path)
-    assert summary.duplicates == [["benign_0", "malignant_15"], ["benign_3", "benign_4"]]
-    assert summary.conflicts == [["benign_0", "malignant_15"]]
-    assert "4 images show 2 pictures" in str(summary)
+    notes = run(content, tmp_path).notes
+    assert "4 images show 2 pictures" in notes[0]
+    assert notes[1:] == ["Labelled differently though alike: benign_0, malignant_15."]
     manifest = read_manifest(tmp_path / "out" / "manifest.csv").set_index("video_id")
     assert manifest["patient_id"].nunique() == 23
     assert manifest.loc["benign_4", "patient_id"] == "benign_3"
@@ -118,7 +120,7 @@ def spoil(path, value):
 )
 def test_faulty_input_is_refused_before_anything_is_written(content, tmp_path, change, message):
     change(content)
-    with pytest.raises(CocoError, match=message):
+    with pytest.raises(SourceDataError, match=message):
         run(content, tmp_path)
     assert not (tmp_path / "out").exists()
 
@@ -126,7 +128,9 @@ def test_faulty_input_is_refused_before_anything_is_written(content, tmp_path, c
 def test_boxes_of_both_kinds_in_an_unlabelled_image_are_refused(content, tmp_path):
     del content["images"][1]["label"]
     content["annotations"][-1]["category_id"] = 2
-    with pytest.raises(CocoError, match=r"'benign_1' has boxes of benign and malignant\. Give it a field 'label'"):
+    with pytest.raises(
+        SourceDataError, match=r"'benign_1' has boxes of benign and malignant\. Give it a field 'label'"
+    ):
         run(content, tmp_path)
 
 
@@ -140,7 +144,7 @@ def test_a_used_folder_is_refused(content, tmp_path):
 
 def test_the_command_explains_itself_and_its_errors(launch, tmp_path):
     missing = ("--annotations", tmp_path / "absent.json", "--images", tmp_path, "--out", tmp_path / "out")
-    failed = launch("prepare.py", "import-coco", *missing)
+    failed = launch("prepare.py", "import", "coco", *missing)
     assert failed.returncode != 0
     assert failed.stderr == f"error: {tmp_path / 'absent.json'}: there is no such file. Correct --annotations.\n"
 
@@ -149,9 +153,9 @@ def test_the_command_explains_itself_and_its_errors(launch, tmp_path):
 def test_busi_is_imported_with_its_known_duplicates_kept_together(launch, real_data, tmp_path):
     busi = real_data / "busi"
     options = ("--annotations", busi / "annotations.json", "--images", busi, "--out", tmp_path / "busi")
-    done = launch("prepare.py", "import-coco", *options)
+    done = launch("prepare.py", "import", "coco", *options)
     assert done.returncode == 0, done.stderr
-    assert "780 images, 665 lesion boxes." in done.stdout
+    assert "665 boxes in 780 frames" in done.stdout
     manifest = read_manifest(tmp_path / "busi" / "manifest.csv")
     assert manifest["label"].fillna(-1).value_counts().to_dict() == {0: 437, 1: 210, -1: 133}
     assert len(read_annotations(tmp_path / "busi" / "annotations.json").boxes) == 665
