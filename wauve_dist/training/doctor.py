@@ -1,0 +1,130 @@
+"""What launch/doctor.py does: say whether training can start here, with these videos."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.progress import Progress
+
+from wauve_dist.data.video_health import Problem, VideoHealth, diagnose, examine_video
+from wauve_dist.structures.tables import MANIFEST, read_table
+from wauve_dist.training.environment import Check, check_environment
+
+_MAX_NAMED = 5  # videos of one problem that the console names
+
+
+class ExaminedVideo(NamedTuple):
+    """A video and what is wrong with it.
+
+    Attributes:
+        video_id: of the manifest.
+        path: its file.
+        health: what was measured.
+        problems: what follows; empty for a video that is well.
+    """
+
+    video_id: str
+    path: Path
+    health: VideoHealth
+    problems: list[Problem]
+
+
+def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) -> bool:
+    """Examine the environment and then every video; print what was found.
+
+    Args:
+        manifest: a ``manifest.csv``, or None for the environment alone.
+        out: folder that runs will be written to.
+        num_workers: processes that examine videos.
+        as_json: print JSON instead of text.
+
+    Returns:
+        Whether training can start: there is no fault.
+
+    Raises:
+        TableError: the manifest is missing or broken.
+    """
+    rows = None if manifest is None else read_table(manifest, MANIFEST)
+    checks = check_environment(out)
+    videos: list[ExaminedVideo] = []
+    if rows is not None and manifest is not None:
+        paths = [manifest.resolve().parent / path for path in rows["path"]]
+        videos = _examine(rows["video_id"].tolist(), paths, num_workers)
+    can_start = not any(check.status == "fault" for check in checks) and not any(
+        problem.severity == "fault" for video in videos for problem in video.problems
+    )
+    if as_json:
+        print(json.dumps(_document(can_start, checks, videos), indent=1))
+    else:
+        _print(can_start, checks, videos)
+    return can_start
+
+
+def _examine(video_ids: list[str], paths: list[Path], num_workers: int) -> list[ExaminedVideo]:
+    # "spawn" also where "fork" is possible: torch holds threads.
+    with (
+        ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        Progress(console=Console(stderr=True)) as progress,
+    ):
+        jobs = [pool.submit(examine_video, path) for path in paths]
+        bar = progress.add_task("Videos", total=len(jobs))
+        try:
+            for _ in as_completed(jobs):
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        found = [job.result() for job in jobs]
+    return [
+        ExaminedVideo(video_id, path, health, diagnose(path, health))
+        for video_id, path, health in zip(video_ids, paths, found, strict=True)
+    ]
+
+
+def _document(can_start: bool, checks: list[Check], videos: list[ExaminedVideo]) -> dict[str, object]:
+    return {
+        "can_start": can_start,
+        "environment": [check._asdict() for check in checks],
+        "videos": [
+            {
+                "video_id": video.video_id,
+                "path": str(video.path),
+                **video.health._asdict(),
+                "container": video.health.container and video.health.container._asdict(),
+                "problems": [problem._asdict() for problem in video.problems],
+            }
+            for video in videos
+        ],
+    }
+
+
+def _print(can_start: bool, checks: list[Check], videos: list[ExaminedVideo]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    marks = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "fault": "[bold red]FAULT  [/]"}
+    for check in checks:
+        console.print(f"{marks[check.status]} {check.name}: ", end="")
+        console.print(check.found, markup=False)
+        if check.consequence:
+            console.print(f"          {check.consequence}\n          Remedy: {check.remedy}", markup=False)
+    groups: dict[tuple[str, str], list[tuple[ExaminedVideo, Problem]]] = defaultdict(list)
+    for video in videos:
+        for problem in video.problems:
+            groups[problem.severity, problem.kind].append((video, problem))
+    for (severity, kind), cases in sorted(groups.items()):
+        console.print(f"{marks[severity]} {kind}: {len(cases)} of {len(videos)} videos")
+        for video, problem in cases[:_MAX_NAMED]:
+            console.print(f"          {video.video_id}: {problem.consequence}", markup=False)
+            console.print(f"              Remedy: {problem.remedy}", markup=False)
+        if len(cases) > _MAX_NAMED:
+            console.print(f"          … and {len(cases) - _MAX_NAMED} more; --json lists all")
+    if videos:
+        num_well = sum(not video.problems for video in videos)
+        num_frames = sum(video.health.num_decoded for video in videos)
+        console.print(f"{num_well} of {len(videos)} videos ({num_frames} frames) are without any finding.")
+    console.print("Training can start." if can_start else "[bold red]Training cannot start.[/]")
