@@ -4,9 +4,13 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from published_study import COUNTS, MODEL_THRESHOLD, predictions, prints_as, readings
+from sklearn.metrics import roc_auc_score
+
+from wauve_dist.structures.tables import BIRADS_CATEGORIES
 
 LAUNCHER = Path(__file__).parents[2] / "launch" / "evaluate.py"
 METRICS = {"SENS": "sensitivity", "SPEC": "specificity", "PPV": "ppv", "NPV": "npv", "ACC": "accuracy"}
@@ -32,7 +36,9 @@ def _evaluate(*arguments):
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     predictions().to_csv(folder / "predictions.csv", index=False)
-    readings().to_csv(folder / "readers.csv", index=False)
+    timed = readings()
+    timed["reading_time_s"] = np.random.default_rng(0).gamma(3, 8, len(timed)).round(2) + 1
+    timed.to_csv(folder / "readers.csv", index=False)
     return folder
 
 
@@ -90,6 +96,37 @@ def test_table_5_is_in_metrics_json(metrics, name):
     reader, kind = name.split("-")
     found, published = metrics["readers"]["adjustments"][reader][kind], COUNTS["adjustments"][name]
     assert {key: found[key] for key in published} == published
+
+
+def test_readers_have_the_auc_of_their_categories(metrics):
+    merged = readings().merge(predictions()[["video_id", "label"]], on="video_id")
+    for (reader, assisted), rows in merged.groupby(["reader", "assisted"]):
+        found = metrics["readers"][reader][("alone", "assisted")[assisted]]["auc"]
+        expected = roc_auc_score(rows["label"], rows["birads"].map(BIRADS_CATEGORIES.index))
+        assert found["value"] == pytest.approx(expected, abs=1e-9)
+        assert found["ci_low"] < expected < found["ci_high"]
+
+
+def test_reading_times_are_in_metrics_json_in_the_tables_and_on_the_page(files, metrics, report):
+    times, table = metrics["readers"]["reading_times"], pd.read_csv(files / "readers.csv")
+    assert set(times["readers"]) == {"R1", "R2", "R3", "R4", "average"}
+    of_first = table.query("reader == 'R1' and assisted == 0")["reading_time_s"]
+    assert times["readers"]["R1"]["alone"]["median_s"] == pytest.approx(of_first.median())
+    # The thirds add up to the average reader of Table 4: 150 of 300 benign readings are right alone.
+    groups = times["groups"]
+    assert [group["n"] for group in groups] == [64, 63, 63]
+    for condition in ("alone", "assisted"):
+        for metric in ("sensitivity", "specificity", "accuracy"):
+            whole = metrics["readers"]["average"][condition][metric]
+            for count in ("k", "n"):
+                assert sum(group[condition][metric][count] for group in groups) == whole[count]
+    written = pd.read_csv(report / "tables" / "reading_time_groups.csv")
+    assert len(written) == 3 * 2 * 6
+    assert set(pd.read_csv(report / "tables" / "reading_times.csv")["reader"]) == set(times["readers"])
+    page = (report / "report.html").read_text()
+    assert "Time per reading" in page
+    assert f"{groups[0]['low_s']:.1f} to {groups[0]['high_s']:.1f} s" in page
+    assert "split in thirds by the mean of their unassisted reading times" in page
 
 
 def test_the_undefined_p_value_is_null_not_a_number(metrics):

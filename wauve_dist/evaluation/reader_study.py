@@ -1,44 +1,29 @@
 """What readers achieve alone and with the model's score, and how far they agree.
 
-A reader is an operating point: BI-RADS 4A and above is a malignant call. The average reader pools the readings of
-all readers, as the paper does; its binomial intervals and tests take R readings of a case for R cases, so intervals
-and tests that keep the readings of a patient together stand beside them.
+The average reader pools the readings of all readers (see ``reader_accuracy``), as the paper does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wauve_dist.evaluation.agreement import Agreement, cohens_kappa, fleiss_kappa, intraclass_correlations
-from wauve_dist.evaluation.calls import CallComparison, compare_calls
+from wauve_dist.evaluation.auc import AUCEstimate
+from wauve_dist.evaluation.delong import delong_auc
 from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray
 from wauve_dist.evaluation.mrmc import MRMCResult, RandomFactors, dorfman_berbaum_metz, obuchowski_rockette
-from wauve_dist.evaluation.operating_point import OperatingPoint, Threshold, evaluate_operating_point
+from wauve_dist.evaluation.operating_point import Threshold
+from wauve_dist.evaluation.reader_accuracy import ReaderFigures, evaluate_reader
+from wauve_dist.evaluation.reading_times import ReadingTimes, evaluate_reading_times
 from wauve_dist.evaluation.readings import BIOPSY_RANK, Readings
 from wauve_dist.structures.tables import BIRADS_CATEGORIES
 
 MATCH_READERS = "match-readers"  # the threshold rule of that name
-# A call of 0 or 1 is a score, and 1 its threshold.
-BIRADS_THRESHOLD = Threshold(1.0, "BI-RADS 4A and above", same_data=False)
-
-
-@dataclass(frozen=True)
-class ReaderFigures:
-    """One reader, or the average reader.
-
-    Attributes:
-        figures: condition to the figures at the reader's operating point.
-        against_model: condition to the comparison of reader (first) and model (second).
-        against_alone: assisted (first) compared with alone (second); empty where the study has no assisted reading.
-    """
-
-    figures: dict[str, OperatingPoint]
-    against_model: dict[str, list[CallComparison]]
-    against_alone: list[CallComparison]
 
 
 @dataclass(frozen=True)
@@ -95,21 +80,25 @@ class ReaderStudy:
     Attributes:
         readers: name to figures.
         average: the pooled reader; ``by_patient`` of its figures are limits that keep a patient's readings together.
+        aucs: reader to condition to the AUC of the BI-RADS categories; empty where a class has a single patient.
         kappas: every pair of readers, condition and weighting.
         fleiss: condition to Fleiss' kappa of all readers; empty for a single reader.
         icc: condition to form to intraclass correlation of the BI-RADS ranks; empty for a single reader.
         adjustments: reader to class (``benign``, ``malignant``) to the shifts; empty without assisted readings.
         mrmc: assisted (first treatment) minus alone (second), AUC of the BI-RADS ranks, by design and method;
             empty without assisted readings or with a single reader.
+        times: how long the readings took; None without times.
     """
 
     readers: dict[str, ReaderFigures]
     average: ReaderFigures
+    aucs: dict[str, dict[str, AUCEstimate]]
     kappas: list[PairKappa]
     fleiss: dict[str, Agreement]
     icc: dict[str, dict[str, Agreement]]
     adjustments: dict[str, dict[str, Adjustments]]
     mrmc: list[MRMCResult]
+    times: ReadingTimes | None
 
 
 def match_readers(positive: BoolArray, scores: FloatArray, readings: Readings) -> Threshold:
@@ -149,35 +138,23 @@ def evaluate_readers(
         seed: of the resamples.
         num_resamples: of each bootstrap.
     """
-
-    def figures_of(calls: dict[str, BoolArray]) -> ReaderFigures:
-        """Figures of calls bool [readers, V], the readings of all readers pooled."""
-        num_readers = len(calls["alone"])
-        truth, groups, model = (np.tile(values, num_readers) for values in (positive, patients, model_called))
-        pooled = {condition: called.ravel() for condition, called in calls.items()}
-        return ReaderFigures(
-            figures={
-                condition: evaluate_operating_point(
-                    truth, called, BIRADS_THRESHOLD, groups, seed=seed, num_resamples=num_resamples
-                )
-                for condition, called in pooled.items()
-            },
-            against_model={
-                condition: compare_calls(truth, called, model, groups) for condition, called in pooled.items()
-            },
-            against_alone=(
-                compare_calls(truth, pooled["assisted"], pooled["alone"], groups) if "assisted" in pooled else []
-            ),
-        )
-
+    judge = partial(
+        evaluate_reader,
+        positive=positive,
+        patients=patients,
+        model_called=model_called,
+        seed=seed,
+        num_resamples=num_resamples,
+    )
     calls = {condition: readings.called(condition) for condition in readings.ranks}
     several = len(readings.readers) > 1
     return ReaderStudy(
         readers={
-            reader: figures_of({condition: called[row : row + 1] for condition, called in calls.items()})
+            reader: judge({condition: called[row : row + 1] for condition, called in calls.items()})
             for row, reader in enumerate(readings.readers)
         },
-        average=figures_of(calls),
+        average=judge(calls),
+        aucs=_aucs(readings, positive, patients),
         kappas=_pair_kappas(readings),
         fleiss=(
             {c: fleiss_kappa(ranks.T, range(len(BIRADS_CATEGORIES))) for c, ranks in readings.ranks.items()}
@@ -187,7 +164,19 @@ def evaluate_readers(
         icc={c: intraclass_correlations(ranks.T) for c, ranks in readings.ranks.items()} if several else {},
         adjustments=_adjustments(readings, positive),
         mrmc=_mrmc(readings, positive, patients),
+        times=evaluate_reading_times(
+            readings, positive, patients, model_called, seed=seed, num_resamples=num_resamples
+        ),
     )
+
+
+def _aucs(readings: Readings, positive: BoolArray, patients: NDArray[np.generic]) -> dict[str, dict[str, AUCEstimate]]:
+    if any(len(np.unique(patients[of])) < 2 for of in (positive, ~positive)):
+        return {}
+    return {
+        reader: {c: delong_auc(positive, ranks[row], patients) for c, ranks in readings.ranks.items()}
+        for row, reader in enumerate(readings.readers)
+    }
 
 
 def _pair_kappas(readings: Readings) -> list[PairKappa]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wauve_dist.evaluation.auc import AUCEstimate
 from wauve_dist.evaluation.decision_curve import BIRADS_BOUNDARIES, DecisionCurve
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy, ModelComparison
 from wauve_dist.evaluation.operating_point import PROPORTIONS, OperatingPoint
@@ -51,11 +52,15 @@ def operating_point_document(point: OperatingPoint) -> dict[str, Any]:
     return figures
 
 
+def delong_document(estimate: AUCEstimate) -> dict[str, Any]:
+    """An AUC with an analytic interval, which has no resamples."""
+    return {name: getattr(estimate, name) for name in ("value", "ci_low", "ci_high", "method")}
+
+
 def _model(result: ModelAccuracy) -> dict[str, Any]:
     figures: dict[str, Any] = {"auc": asdict(result.auc)}
     if result.auc_delong is not None:
-        delong = asdict(result.auc_delong)
-        figures["auc_delong"] = {key: delong[key] for key in ("value", "ci_low", "ci_high", "method")}
+        figures["auc_delong"] = delong_document(result.auc_delong)
     figures |= operating_point_document(result.operating_point)
     figures["partial_auc"] = [asdict(partial) for partial in result.partial_aucs]
     figures["average_precision"] = result.average_precision.value

@@ -13,14 +13,15 @@ from wauve_dist.reporting.reader_section import AVERAGE, reader_names
 def add_adjusted_p_values(document: Mapping[str, Any], method: str) -> None:
     """Set ``p_adjusted`` beside every ``p`` of a content of ``metrics.json``.
 
-    A family is all tests between models, all of readers, or all between subgroups. The generalised score tests,
-    which answer questions that other tests answer too, are families of their own.
+    A family is all tests between models, all of readers, all of reading times, or all between subgroups. The
+    generalised score tests, which answer questions that other tests answer too, are families of their own.
 
     Args:
         document: see ``metrics_document``; changed in place.
         method: see ``adjusted_p_values``.
     """
     readers, subgroups = document.get("readers", {}), document.get("subgroups", {})
+    times = readers.get("reading_times", {"readers": {}, "groups": []})
     families = [
         document["comparisons"],
         [
@@ -28,6 +29,10 @@ def add_adjusted_p_values(document: Mapping[str, Any], method: str) -> None:
             for name in ([*reader_names(readers), AVERAGE] if readers else [])
             for rows in readers[name]["p"].values()
             for row in rows
+        ],
+        [
+            *(reader["test"] for reader in times["readers"].values() if "test" in reader),
+            *(row for group in times["groups"] for rows in group["p"].values() for row in rows),
         ],
         [test for groups in subgroups.values() for test in groups["p"].values()],
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from wauve_dist.evaluation.operating_point import PROPORTIONS, OperatingPoint
 from wauve_dist.reporting.metrics import operating_point_document
 from wauve_dist.reporting.reader_section import AVERAGE, reader_names
+from wauve_dist.reporting.reading_time_page import reading_time_methods, reading_time_page
 from wauve_dist.reporting.wording import decimal, interval, p_value, percent
 
 _SHORT = {
@@ -52,6 +53,7 @@ def reader_page(document: Mapping[str, Any], model: str, point: OperatingPoint) 
         "missed": sum(classes["malignant"]["biopsies_avoided"] for classes in document["adjustments"].values()),
         "agreement": _agreement_rows(document, conditions),
         "conditions": conditions,
+        "times": reading_time_page(document["reading_times"]) if "reading_times" in document else None,
     }
 
 
@@ -65,6 +67,8 @@ def reader_methods(document: Mapping[str, Any]) -> list[str]:
         "intervals and its tests of that kind take readings of one case for independent. Limits from a bootstrap of "
         "patients and generalised score tests, which do not, stand beneath in italics. Both speak of these readers."
     ]
+    if "auc" in document[reader_names(document)[0]]["alone"]:
+        texts.append("The AUCs of single readers' categories, with DeLong's intervals, are in tables/readers.csv.")
     if document["mrmc"]:
         texts.append(
             "To generalise to other readers, the AUCs of the BI-RADS categories alone and assisted were compared by "
@@ -77,6 +81,8 @@ def reader_methods(document: Mapping[str, Any]) -> list[str]:
             "Everitt; of all readers: Fleiss' kappa with Gwet's interval, and intraclass correlations of the "
             "categories' ranks (Shrout and Fleiss; intervals of McGraw and Wong)."
         )
+    if "reading_times" in document:
+        texts.append(reading_time_methods(document["reading_times"]))
     return texts
 
 

@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wauve_dist.evaluation.auc import AUCEstimate
 from wauve_dist.evaluation.calls import CallComparison
 from wauve_dist.evaluation.inputs import EvaluationError
 from wauve_dist.evaluation.mrmc import MRMCResult
 from wauve_dist.evaluation.operating_point import PROPORTIONS
-from wauve_dist.evaluation.reader_study import Adjustments, ReaderFigures, ReaderStudy
-from wauve_dist.reporting.metrics import operating_point_document
+from wauve_dist.evaluation.reader_accuracy import ReaderFigures
+from wauve_dist.evaluation.reader_study import Adjustments, ReaderStudy
+from wauve_dist.evaluation.reading_times import ReaderTimes, ReadingTimes
+from wauve_dist.evaluation.readings import CONDITIONS
+from wauve_dist.reporting.metrics import delong_document, operating_point_document
 from wauve_dist.structures.tables import BIRADS_CATEGORIES
 
 AVERAGE = "average"
-_OTHER_KEYS = (AVERAGE, "kappa", "fleiss", "icc", "adjustments", "mrmc")
+_OTHER_KEYS = (AVERAGE, "kappa", "fleiss", "icc", "adjustments", "mrmc", "reading_times")
 
 
 def reader_document(study: ReaderStudy) -> dict[str, Any]:
@@ -30,8 +34,8 @@ def reader_document(study: ReaderStudy) -> dict[str, Any]:
     if taken := sorted(set(study.readers) & set(_OTHER_KEYS)):
         raise EvaluationError(f"--readers: a reader is called {taken[0]!r}, which names another part of the report.")
     return {
-        **{reader: _reader(figures) for reader, figures in study.readers.items()},
-        AVERAGE: _reader(study.average),
+        **{reader: _reader(figures, study.aucs.get(reader, {})) for reader, figures in study.readers.items()},
+        AVERAGE: _reader(study.average, {}),
         "kappa": [
             {"first": k.first, "second": k.second, "condition": k.condition, "weights": k.weights, **asdict(k.kappa)}
             for k in study.kappas
@@ -45,22 +49,24 @@ def reader_document(study: ReaderStudy) -> dict[str, Any]:
             for reader, classes in study.adjustments.items()
         },
         "mrmc": [_mrmc(result) for result in study.mrmc],
+        **({"reading_times": _reading_times(study.times)} if study.times else {}),
     }
 
 
 def reader_tables(document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The paper's Tables 4 and 5 and the agreement of readers, one row per figure, for CSV.
+    """The paper's Tables 4 and 5, agreement and times of readers, one row per figure, for CSV.
 
     Args:
         document: see ``reader_document``.
     """
     readers = {name: document[name] for name in (*reader_names(document), AVERAGE)}
-    conditions = [name for name in ("alone", "assisted") if name in document[AVERAGE]]
+    conditions = _conditions_of(document[AVERAGE])
     figures = [
         {"reader": reader, "condition": condition, "metric": metric, **part[condition][metric]}
         for reader, part in readers.items()
         for condition in conditions
-        for metric in (*PROPORTIONS, "f1")
+        for metric in ("auc", *PROPORTIONS, "f1")
+        if metric in part[condition]
     ]
     tests = [
         {"reader": reader, "comparison": comparison, **row}
@@ -79,6 +85,8 @@ def reader_tables(document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
                 for kind, moved in classes.items()
             ]
         )
+    if "reading_times" in document:
+        tables |= _time_tables(document["reading_times"])
     return tables
 
 
@@ -87,14 +95,21 @@ def reader_names(document: Mapping[str, Any]) -> list[str]:
     return [name for name in document if name not in _OTHER_KEYS]
 
 
-def _reader(reader: ReaderFigures) -> dict[str, Any]:
+def _reader(reader: ReaderFigures, aucs: Mapping[str, AUCEstimate]) -> dict[str, Any]:
     tests = {f"{condition} against the model": rows for condition, rows in reader.against_model.items()}
     if reader.against_alone:
         tests["assisted against alone"] = reader.against_alone
     return {
-        **{condition: operating_point_document(point) for condition, point in reader.figures.items()},
+        **{
+            condition: _auc(aucs, condition) | operating_point_document(point)
+            for condition, point in reader.figures.items()
+        },
         "p": {comparison: _tests(rows) for comparison, rows in tests.items()},
     }
+
+
+def _auc(aucs: Mapping[str, AUCEstimate], condition: str) -> dict[str, Any]:
+    return {"auc": delong_document(aucs[condition])} if condition in aucs else {}
 
 
 def _tests(rows: Sequence[CallComparison]) -> list[dict[str, Any]]:
@@ -116,6 +131,65 @@ def _adjustments(moved: Adjustments) -> dict[str, Any]:
             if alone != assisted
         },
     }
+
+
+def _reading_times(times: ReadingTimes) -> dict[str, Any]:
+    readers = {**times.readers, AVERAGE: times.average}
+    return {
+        "readers": {name: _reader_times(reader) for name, reader in readers.items()},
+        "groups": [
+            {"low_s": g.low_s, "high_s": g.high_s, "n": g.n, "positives": g.positives, **_reader(g.average, {})}
+            for g in times.groups
+        ],
+    }
+
+
+def _reader_times(times: ReaderTimes) -> dict[str, Any]:
+    document = {condition: asdict(summary) for condition, summary in times.summaries.items()}
+    if times.ratio is not None:
+        document["ratio"] = asdict(times.ratio)
+    if times.test is not None:
+        document["test"] = asdict(times.test)
+    return document
+
+
+def _time_tables(document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    rows = []
+    for reader, times in document["readers"].items():
+        row = {"reader": reader}
+        for condition in _conditions_of(times):
+            row |= {f"{condition}_{quantile}": value for quantile, value in times[condition].items()}
+        rows.append(
+            row | {f"ratio_{key}": value for key, value in times.get("ratio", {}).items()} | times.get("test", {})
+        )
+    tables = {"reading_times": pd.DataFrame(rows)}
+    if document["groups"]:
+        tables["reading_time_groups"] = pd.DataFrame(
+            [
+                {
+                    "seconds": f"{group['low_s']:.2f} to {group['high_s']:.2f}",
+                    "videos": group["n"],
+                    "condition": condition,
+                    "metric": metric,
+                    **group[condition][metric],
+                    "p": assisted_test(group, metric).get("p"),
+                }
+                for group in document["groups"]
+                for condition in _conditions_of(group)
+                for metric in (*PROPORTIONS, "f1")
+            ]
+        )
+    return tables
+
+
+def assisted_test(reader: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
+    """The paper's test (the first) of a metric, assisted against alone; empty where there is none."""
+    tests = reader["p"].get("assisted against alone", [])
+    return next((test for test in tests if test["metric"] == metric), {})
+
+
+def _conditions_of(part: Mapping[str, Any]) -> list[str]:
+    return [condition for condition in CONDITIONS if condition in part]
 
 
 def _mrmc(result: MRMCResult) -> dict[str, Any]:

@@ -30,6 +30,8 @@ _CAPTIONS = {
     "reader_tests": "Tests between readers and model, and between readers alone and assisted.",
     "kappa": "Agreement of pairs of readers: Cohen's kappa with 95 % intervals.",
     "adjustments": "BI-RADS categories changed by the readers after seeing the model's score.",
+    "reading_times": "Seconds per reading: medians and quartiles alone and assisted, and their ratio (geometric mean).",
+    "reading_time_groups": "The average reader by thirds of the videos, by mean unassisted reading time.",
     "checklist_tripod_ai": "TRIPOD+AI (Collins et al., BMJ 2024), as far as the evaluation answers it.",
     "checklist_claim_2024": "CLAIM 2024 (Tejani et al., Radiol. Artif. Intell. 2024), as far as the evaluation "
     "answers it.",

@@ -154,6 +154,10 @@ def not_computed(findings: Findings, has_clips: bool, has_thumbnails: bool) -> l
         absent.append("Pictures of the lesions: there is no thumbnails folder beside the predictions.")
     if findings.study is None:
         absent.append("Readers: --readers was not given.")
+    elif findings.study.times is None:
+        absent.append("Reading times: the readings have no column reading_time_s, or it is empty.")
+    elif not findings.study.times.groups:
+        absent.append("Readers by reading time: a third of the videos by time is of one class, or of one patient.")
     if not findings.subgroups:
         absent.append("Subgroups: --subgroups was not given.")
     for origin in ("split", "site"):
