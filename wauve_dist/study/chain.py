@@ -8,18 +8,14 @@ Each stage is one command of ``launch/``, so whatever the chain does can be done
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from wauve_dist.cluster.training_config import resolved_config
 from wauve_dist.structures.provenance import atomic_write, claim_folder
 from wauve_dist.study.config import StudyConfig
 from wauve_dist.study.stages import Stage, StageError, remove_from
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _STUDY_RECORD = "study.json"
 
@@ -123,15 +119,11 @@ def run_study(config: StudyConfig, launch_folder: Path, redo: str | None = None)
     from rich.console import Console
 
     console = Console()
-    stages = stages_of(config)
-    if not (config.out / _STUDY_RECORD).exists():
-        claim_folder(config.out)
-        with atomic_write(config.out / _STUDY_RECORD) as temporary:
-            temporary.write_text(json.dumps(asdict(config), default=str, indent=2) + "\n")
-    if redo:
-        remove_from(redo, stages)
+    stages = open_study(config, redo)
     if not all(stage.record.exists() for stage in stages):
-        _check_training_configs(stages, launch_folder)
+        for stage in stages:
+            if stage.is_training:
+                training_config(stage, launch_folder)
     for number, stage in enumerate(stages, start=1):
         title = f"[bold]{number}/{len(stages)} {stage.name}[/bold]"
         if stage.is_done():
@@ -139,24 +131,44 @@ def run_study(config: StudyConfig, launch_folder: Path, redo: str | None = None)
             continue
         console.rule(title)
         console.print(f"{title}: took {stage.run(launch_folder):.0f} s")
-    _print_result(config, console)
+    print_result(config)
 
 
-def _check_training_configs(stages: list[Stage], launch_folder: Path) -> None:
-    """Refuse a faulty training config now, not after the stages before it."""
-    for stage in stages:
-        script, *arguments = stage.command
-        if script != "train.py":
-            continue
-        argv = [sys.executable, str(launch_folder / script), *arguments, "--print_config"]
-        checked = subprocess.run(argv, check=False, capture_output=True, text=True)
-        if checked.returncode != 0:
-            raise StageError(f"The config of stage {stage.name} is faulty. {checked.stderr.strip()}")
+def open_study(config: StudyConfig, redo: str | None = None) -> list[Stage]:
+    """Claim a new study's folder, or take up an old one; return its stages.
+
+    Raises:
+        FileExistsError: ``config.out`` holds something that is not a study.
+        StageError: there is no stage ``redo``.
+    """
+    stages = stages_of(config)
+    if not (config.out / _STUDY_RECORD).exists():
+        claim_folder(config.out)
+        with atomic_write(config.out / _STUDY_RECORD) as temporary:
+            temporary.write_text(json.dumps(asdict(config), default=str, indent=2) + "\n")
+    if redo:
+        remove_from(redo, stages)
+    return stages
 
 
-def _print_result(config: StudyConfig, console: Console) -> None:
+def training_config(stage: Stage, launch_folder: Path) -> dict[str, Any]:
+    """Resolve a training's config: a faulty one is refused now, not after the stages before it.
+
+    Raises:
+        StageError: names the stage and its config's fault.
+    """
+    try:
+        return resolved_config(launch_folder, stage.command[1:])
+    except ValueError as error:
+        raise StageError(f"The config of stage {stage.name} is faulty. {error}") from error
+
+
+def print_result(config: StudyConfig) -> None:
+    """Print the figures of a study that is done, and where its report is."""
+    from rich.console import Console
     from rich.table import Table
 
+    console = Console()
     report = config.out / "report"
     metrics = json.loads((report / "metrics.json").read_text())
     table = Table(title=f"Test set: {metrics['n']} videos, {metrics['positives']} malignant")

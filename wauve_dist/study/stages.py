@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from wauve_dist.structures.provenance import atomic_write, sha256_of
 
 class StageError(RuntimeError):
     """A stage failed, or its folder holds the result of other settings."""
+
+
+def _run_here(argv: list[str]) -> int:
+    return subprocess.run(argv, check=False).returncode
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Stage:
     folder: Path
     command: tuple[str, ...]
     inputs: tuple[Path, ...] = ()
+
+    @property
+    def is_training(self) -> bool:
+        """Tell whether the stage runs on all processes of a job; the others are one process each."""
+        return self.command[0] == "train.py"
 
     @property
     def record(self) -> Path:
@@ -57,8 +66,12 @@ class Stage:
             )
         return bool(record["done"])
 
-    def run(self, launch_folder: Path) -> float:
+    def run(self, launch_folder: Path, execute: Callable[[list[str]], int] = _run_here) -> float:
         """Run the command to its end; an interrupted training carries on, any other stage starts over.
+
+        Args:
+            launch_folder: where the scripts of ``launch/`` lie.
+            execute: runs a command line and returns its exit status.
 
         Returns:
             Duration in seconds.
@@ -76,7 +89,7 @@ class Stage:
             shutil.rmtree(self.folder)
         self._write_record(done=False)
         start_s = time.monotonic()
-        status = subprocess.run(argv, check=False).returncode
+        status = execute(argv)
         if status != 0:
             raise StageError(f"Stage {self.name} failed with status {status}. Its command: {shlex.join(argv)}")
         self._write_record(done=True)
