@@ -1,4 +1,7 @@
-"""The report's figures: one style, colours that the colour-blind tell apart (Okabe & Ito 2008), PNG and SVG."""
+"""The report's figures, fit for a journal: one or two columns wide, SVG and PNG, type of 7 and 8 points.
+
+Colours are those that the colour-blind tell apart (Okabe & Ito 2008), and never the only difference.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,19 @@ from wauve_dist.reporting.wording import decimal, interval
 
 MALIGNANT, BENIGN, INK, MUTED = "#D55E00", "#0072B2", "#22303c", "#8a949e"
 MODEL_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00", "#000000")
+MODEL_LINES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.5, 1.5)), (0, (3, 3)), (0, (8, 2)), (0, (1, 3)))
+SINGLE_COLUMN, DOUBLE_COLUMN = 88 / 25.4, 180 / 25.4  # inches
+CHANCE: dict[str, Any] = {"color": MUTED, "linewidth": 0.6, "linestyle": (0, (4, 4))}
+_DOTS_PER_INCH = 300  # what journals ask for at least; the SVG serves those that ask for more
 
 STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.labelsize": 10,
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -31,9 +43,12 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.linewidth": 0.8,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.6,
     "legend.frameon": False,
-    "lines.linewidth": 1.8,
+    "lines.linewidth": 1.2,
     "svg.hashsalt": "wauve_dist",  # ids in the SVG must not differ from run to run
     "figure.facecolor": "white",
 }
@@ -41,7 +56,7 @@ _NUM_SCORE_BINS = 25
 
 
 class RenderedFigure(NamedTuple):
-    """A figure as files: SVG for page and print, PNG at 200 dots per inch for slides."""
+    """A figure as files: SVG for page and print, PNG where vectors are not taken."""
 
     svg: bytes
     png: bytes
@@ -55,40 +70,44 @@ class RenderedFigure(NamedTuple):
 @matplotlib.rc_context(STYLE)
 def roc_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     """ROC curves of all models with their bands and operating points."""
-    figure, axes = _figure(5.2, 5.2)
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
-    for (model, result), colour in zip(results.items(), _cycle(len(results)), strict=True):
+    figure, (axes,) = panels(SINGLE_COLUMN)
+    axes.plot([0, 1], [0, 1], **CHANCE)
+    for number, (model, result) in enumerate(results.items()):
+        colour, line = model_style(number)
         estimate = result.auc
         label = f"{model}: AUC {decimal(estimate.value)} ({interval(estimate.ci_low, estimate.ci_high, False)})"
         opacity = 0.18 if len(results) == 1 else 0.10
         axes.fill_between(
             result.band.false_positive_rate, result.band.low, result.band.high, color=colour, alpha=opacity, linewidth=0
         )
-        axes.plot(result.roc.false_positive_rate, result.roc.true_positive_rate, color=colour, label=label)
+        axes.plot(
+            result.roc.false_positive_rate, result.roc.true_positive_rate, color=colour, linestyle=line, label=label
+        )
         point = result.operating_point
         axes.plot(
             1 - point.specificity.value,
             point.sensitivity.value,
             marker="o",
-            markersize=8,
+            markersize=5.5,
             color=colour,
             markeredgecolor="white",
-            markeredgewidth=1.5,
+            markeredgewidth=1,
             linestyle="none",
-            label=f"at threshold {point.threshold.value:.3g}",
+            zorder=3,
         )
+    axes.plot([], [], "o", color=MUTED, markersize=5.5, markeredgecolor="white", label="at the threshold")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set(xlabel="1 - specificity (benign called malignant)", ylabel="Sensitivity (malignant called malignant)")
-    axes.legend(loc="lower right", fontsize=8.5)
+    axes.legend(loc="lower right")
     return figure
 
 
 @matplotlib.rc_context(STYLE)
 def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> Figure:
     """Scores by class, malignant upwards and benign downwards, one panel per model."""
-    figure, panels = _figures(5.2, 3.6, rows=len(results))
+    figure, rows = panels(SINGLE_COLUMN, 2.4, rows=len(results))
     edges = np.linspace(0, 1, _NUM_SCORE_BINS + 1)
-    for (model, result), axes in zip(results.items(), panels, strict=True):
+    for (model, result), axes in zip(results.items(), rows, strict=True):
         scores, positive, absent = scored.scores[model], scored.positive, scored.no_lesion[model]
         highest = 1
         for of, sign, colour, name, va in (
@@ -107,23 +126,22 @@ def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> 
                 color=colour,
                 rotation=90,
                 va=va,
-                fontsize=9,
             )
             highest = max(highest, int(counts.max()), int((of & absent).sum()))
             if absent.any():
                 # Left of zero, hatched: these videos have no score of their own.
                 axes.bar(-0.07, sign * (of & absent).sum(), width=0.036, color="white", edgecolor=colour, hatch="////")
         threshold = result.operating_point.threshold.value
-        axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        axes.axvline(threshold, color=INK, linewidth=0.8, linestyle=(0, (3, 2)))
         axes.text(
             threshold,
             1.01,
             f"threshold {threshold:.3g}",
             transform=axes.get_xaxis_transform(),
             ha="center",
-            fontsize=8.5,
+            fontsize=7,
         )
-        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.axhline(0, color=MUTED, linewidth=0.6)
         axes.set(ylim=(-1.15 * highest, 1.15 * highest), xlim=(-0.12 if absent.any() else -0.01, 1.01))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
@@ -134,7 +152,7 @@ def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> 
             [*(["none\nfound"] if absent.any() else []), *(f"{tick:g}" for tick in ticks)],
         )
         if len(results) > 1:
-            axes.set_title(model, loc="left", fontsize=10, pad=18)
+            axes.set_title(model, pad=14)
     return figure
 
 
@@ -142,21 +160,21 @@ def score_figure(scored: ScoredVideos, results: Mapping[str, ModelAccuracy]) -> 
 def calibration_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     """Observed share of malignant videos against the mean score of groups of equal size, one panel per model."""
     drawn = {model: result for model, result in results.items() if result.calibration is not None}
-    figure, panels = _figures(4.4, 4.4, rows=len(drawn))
-    for (model, result), axes in zip(drawn.items(), panels, strict=True):
+    figure, rows = panels(SINGLE_COLUMN, rows=len(drawn))
+    for (model, result), axes in zip(drawn.items(), rows, strict=True):
         assert result.calibration is not None
         bins = result.calibration.bins
         score = np.array([group.mean_score for group in bins])
         observed = np.array([group.observed.value for group in bins])
         limits = np.array([(group.observed.ci_low, group.observed.ci_high) for group in bins]).T
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 4)))
-        axes.vlines(score, *limits, color=BENIGN, linewidth=1.2)
-        axes.plot(score, observed, color=BENIGN, marker="o", markersize=5, linewidth=1.2)
+        axes.plot([0, 1], [0, 1], **CHANCE)
+        axes.vlines(score, *limits, color=BENIGN, linewidth=0.9)
+        axes.plot(score, observed, color=BENIGN, marker="o", markersize=3.5, linewidth=0.9)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set(xlabel="Mean score of a group", ylabel="Malignant share of the group")
         slope, intercept = result.calibration.slope.value, result.calibration.intercept.value
         text = f"slope {decimal(slope, 2)}, intercept {decimal(intercept, 2)}"
-        axes.set_title(f"{model}\n{text}" if len(drawn) > 1 else text, loc="left", fontsize=9.5)
+        axes.set_title(f"{model}\n{text}" if len(drawn) > 1 else text)
     return figure
 
 
@@ -165,21 +183,19 @@ def rendered(figure: Figure) -> RenderedFigure:
     """Draw a figure; the same figure gives the same bytes."""
     vector, raster = io.BytesIO(), io.BytesIO()
     figure.savefig(vector, format="svg", metadata={"Date": None})
-    figure.savefig(raster, format="png", dpi=200, metadata={"Software": None})
+    figure.savefig(raster, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     return RenderedFigure(vector.getvalue(), raster.getvalue())
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure, (axes,) = _figures(width, height)
-    return figure, axes
+def panels(width: float, height: float | None = None, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Panels of the given size in inches (square without a height), one above the other.
+
+    A plain Figure: nothing global to close.
+    """
+    figure = Figure(figsize=(width, (height or width) * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, squeeze=False).ravel())
 
 
-def _figures(width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """Panels of the given size in inches, one above the other. A plain Figure: nothing global to close."""
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
-    panels = figure.subplots(rows, squeeze=False)
-    return figure, list(panels.ravel())
-
-
-def _cycle(number: int) -> list[str]:
-    return [MODEL_COLOURS[index % len(MODEL_COLOURS)] for index in range(number)]
+def model_style(number: int) -> tuple[str, Any]:
+    """Colour and line style of the n-th model, the same in every figure."""
+    return MODEL_COLOURS[number % len(MODEL_COLOURS)], MODEL_LINES[number % len(MODEL_LINES)]
