@@ -14,7 +14,14 @@ from wauve_dist.tasks.detection import DetectionTask
 
 pytestmark = pytest.mark.gpu
 
-OPTIMIZATION = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01, "schedule": "cosine", "warmup_fraction": 0.1}
+OPTIMIZATION = {
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "lr_batch_size": None,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup_fraction": 0.1,
+}
 FRAME_SIZE, LESION_SIZE = 128, 40
 
 

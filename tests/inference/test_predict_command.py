@@ -19,7 +19,14 @@ from wauve_dist.tasks.detection import DetectionTask
 from wauve_dist.tracking.linker import LinkerSettings
 
 LAUNCHER = Path(__file__).parents[2] / "launch" / "predict.py"
-OPTIMISER = {"optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.0, "schedule": "cosine", "warmup_fraction": 0.0}
+OPTIMISER = {
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "lr_batch_size": None,
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "warmup_fraction": 0.0,
+}
 
 
 def _save(task, path):

@@ -1,8 +1,10 @@
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from wauve_dist.tasks.optimizers import build_optimizer, lr_factor
+from wauve_dist.tasks.optimizers import build_optimizer, lr_factor, lr_scale, optimizer_and_schedule
 
 
 def test_biases_and_norms_are_not_decayed_and_frozen_weights_left_out():
@@ -42,3 +44,47 @@ def test_cosine_rises_linearly_then_falls_to_zero():
 def test_steps_divide_by_ten_at_each_milestone():
     factor = lr_factor("step", num_steps=100, warmup_fraction=0.0, milestones=[0.6, 0.8])
     assert [factor(59), factor(60), factor(80)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "expected"),
+    [
+        ("sgd", 64, 1.0),
+        ("sgd", 8, 0.125),
+        ("sgd", 128, 2.0),
+        ("adamw", 64, 1.0),
+        ("adamw", 16, 0.5),
+        ("adamw", 256, 2.0),
+    ],
+)
+def test_the_rate_follows_the_batch_linearly_for_sgd_and_by_the_root_for_adamw(name, batch_size, expected):
+    assert lr_scale(name, batch_size, lr_batch_size=64) == pytest.approx(expected)
+
+
+def test_a_rate_for_an_empty_batch_is_refused():
+    with pytest.raises(ValueError, match=r"--model.lr_batch_size\) is 0"):
+        lr_scale("sgd", 64, lr_batch_size=0)
+
+
+@pytest.mark.parametrize(("optimizer", "peak"), [("sgd", 0.1 * 12 / 48), ("adamw", 0.1 * 0.5)])
+@pytest.mark.parametrize("length", [{"max_epochs": 1}, {"max_steps": 2}], ids=str)
+def test_a_run_trains_at_the_rate_of_its_own_global_batch(optimizer, peak, length, tmp_path):
+    class Line(pl.LightningModule):
+        def __init__(self, optimizer, lr, lr_batch_size, weight_decay, schedule, warmup_fraction, milestones):
+            super().__init__()
+            self.save_hyperparameters()
+            self.line = nn.Linear(1, 1)
+
+        def training_step(self, batch):
+            return self.line(batch).sum()
+
+        def configure_optimizers(self):
+            return optimizer_and_schedule(self)
+
+    trainer = pl.Trainer(
+        **length, accelerator="cpu", accumulate_grad_batches=3, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    task = Line(optimizer, 0.1, 48, 0.0, "step", 0.0, [])
+    trainer.fit(task, DataLoader(torch.ones(24, 1), batch_size=4))  # 4 a process x 1 process x 3 accumulated = 12
+    assert [group["lr"] for group in trainer.optimizers[0].param_groups] == pytest.approx([peak, peak])

@@ -30,7 +30,9 @@ class ClassificationTask(pl.LightningModule):
         roi_context: side of the crop over the longer side of the lesion's box; taken from the data module.
         dropout: before the linear layer, 0..1.
         optimizer: ``sgd`` or ``adamw``.
-        lr: peak learning rate for the global batch.
+        lr: peak learning rate at a global batch of ``lr_batch_size`` samples.
+        lr_batch_size: the rate of another global batch follows from it, linearly for ``sgd``, with the square root
+            for ``adamw``; None takes ``lr`` as it is.
         weight_decay: on weights of convolutions and of the linear layer only.
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
@@ -44,6 +46,7 @@ class ClassificationTask(pl.LightningModule):
         dropout: float,
         optimizer: OptimizerName,
         lr: float,
+        lr_batch_size: int | None,
         weight_decay: float,
         schedule: ScheduleName,
         warmup_fraction: float,

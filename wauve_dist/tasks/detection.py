@@ -33,7 +33,9 @@ class DetectionTask(pl.LightningModule):
         nms_iou: of two boxes that overlap by more than this, the better one stays.
         max_detections: most boxes a frame.
         optimizer: ``sgd`` or ``adamw``.
-        lr: peak learning rate for the global batch.
+        lr: peak learning rate at a global batch of ``lr_batch_size`` samples.
+        lr_batch_size: the rate of another global batch follows from it, linearly for ``sgd``, with the square root
+            for ``adamw``; None takes ``lr`` as it is.
         weight_decay: on weights of convolutions and linear layers only.
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
@@ -52,6 +54,7 @@ class DetectionTask(pl.LightningModule):
         max_detections: int,
         optimizer: OptimizerName,
         lr: float,
+        lr_batch_size: int | None,
         weight_decay: float,
         schedule: ScheduleName,
         warmup_fraction: float,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
 
 OptimizerName = Literal["sgd", "adamw"]
@@ -17,16 +18,59 @@ ScheduleName = Literal["cosine", "step"]
 def optimizer_and_schedule(task: pl.LightningModule) -> Any:
     """Return what Lightning's ``configure_optimizers`` returns, from the task's hyperparameters.
 
-    Read are ``optimizer``, ``lr``, ``weight_decay``, ``schedule``, ``warmup_fraction`` and ``milestones``.
+    Read are ``optimizer``, ``lr``, ``lr_batch_size``, ``weight_decay``, ``schedule``, ``warmup_fraction`` and
+    ``milestones``.
     """
-    hparams = task.hparams
+    hparams, trainer = task.hparams, task.trainer
     # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients.
-    fused = task.trainer.precision != "16-mixed"
+    fused = trainer.precision != "16-mixed"
     optimizer = build_optimizer(task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused)
-    num_steps = int(task.trainer.estimated_stepping_batches)
+    num_steps = int(trainer.estimated_stepping_batches)
     factor = lr_factor(hparams["schedule"], num_steps, hparams["warmup_fraction"], hparams["milestones"])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    scale = _lr_scale_of_run(task)
+    # A factor, not a base rate: that is saved with a checkpoint, and would survive a change of the number of processes.
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: scale * factor(step))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _lr_scale_of_run(task: pl.LightningModule) -> float:
+    trainer, lr_batch_size = task.trainer, task.hparams["lr_batch_size"]
+    if lr_batch_size is None:
+        return 1.0
+    trainer.fit_loop.setup_data()  # with max_steps in place of max_epochs, nobody has asked for the loader yet
+    per_process = trainer.train_dataloader.batch_size  # type: ignore[union-attr]
+    num_accumulated = trainer.accumulate_grad_batches
+    batch_size = per_process * trainer.world_size * num_accumulated
+    scale = lr_scale(task.hparams["optimizer"], batch_size, lr_batch_size)
+    rank_zero_info(
+        f"Global batch {batch_size} = {per_process} a process x {trainer.world_size} processes x {num_accumulated} "
+        f"accumulated; --model.lr {task.hparams['lr']:g} is for {lr_batch_size}, so the peak rate is "
+        f"{task.hparams['lr'] * scale:g}"
+    )
+    return scale
+
+
+def lr_scale(name: OptimizerName, batch_size: int, lr_batch_size: int) -> float:
+    """Return the factor by which a learning rate changes with the batch.
+
+    Linear for ``sgd`` (Goyal et al. 2017, arXiv:1706.02677). The square root for ``adamw`` (Malladi et al. 2022,
+    arXiv:2205.10287), whose betas and epsilon stay as they are.
+
+    Args:
+        name: of the optimiser.
+        batch_size: samples of a step over all processes and accumulated batches.
+        lr_batch_size: such a batch size, the one that the learning rate was chosen for.
+
+    Raises:
+        ValueError: ``lr_batch_size`` is not positive.
+    """
+    if lr_batch_size < 1:
+        raise ValueError(
+            f"lr_batch_size (--model.lr_batch_size) is {lr_batch_size}; it needs the global batch size that --model.lr "
+            "was chosen for, or null to use the rate as it is."
+        )
+    ratio = batch_size / lr_batch_size
+    return ratio if name == "sgd" else math.sqrt(ratio)
 
 
 def build_optimizer(
