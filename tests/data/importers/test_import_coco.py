@@ -134,11 +134,13 @@ def test_boxes_of_both_kinds_in_an_unlabelled_image_are_refused(content, tmp_pat
         run(content, tmp_path)
 
 
-def test_a_used_folder_is_refused(content, tmp_path):
+def test_a_used_folder_is_refused(content, tmp_path, launch):
     run(content, tmp_path)
     before = (tmp_path / "out" / "manifest.csv").read_bytes()
-    with pytest.raises(FileExistsError):
-        run(content, tmp_path, seed=2)
+    sources = ("--annotations", tmp_path / "coco.json", "--images", tmp_path)
+    failed = launch("prepare.py", "import", "coco", *sources, "--out", tmp_path / "out", "--seed", 2)
+    assert failed.returncode != 0
+    assert "already holds another run" in failed.stderr
     assert (tmp_path / "out" / "manifest.csv").read_bytes() == before
 
 

@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from wauve_dist.data.decoding import check_video
-from wauve_dist.data.importers.dataset import CATEGORY_IDS, LABELS, ImportedDataset, SourceDataError, refuse
+from wauve_dist.data.importers.dataset import (
+    BOX_COLUMNS,
+    CATEGORY_IDS,
+    LABELS,
+    ImportedDataset,
+    SourceDataError,
+    refuse,
+)
 from wauve_dist.data.splits import draw_splits
 from wauve_dist.structures.annotations import Annotations
 
@@ -70,7 +77,8 @@ def import_coco_vid(
     if mixed:
         notes.append(f"{len(mixed)} videos have boxes of both categories and so no label: {', '.join(mixed)}.")
     boxes = found.boxes.assign(category_id=found.boxes["category"].map(CATEGORY_IDS))
-    return ImportedDataset(manifest, Annotations(found.frames, boxes), notes, {"annotations": annotations})
+    frames = found.frames[["video_id", "frame", "width", "height"]]
+    return ImportedDataset(manifest, Annotations(frames, boxes[BOX_COLUMNS]), notes, {"annotations": annotations})
 
 
 def read_coco_vid(annotations: Path, videos: Path) -> CocoVid:

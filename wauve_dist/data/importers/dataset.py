@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from wauve_dist.structures.annotations import Annotations, write_annotations
-from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, SPLITS, validated, write_table
 
 BOX_COLUMNS = ["video_id", "frame", "instance_id", "category_id", "x1", "y1", "x2", "y2"]
@@ -44,7 +43,7 @@ def write_dataset(dataset: ImportedDataset, out: Path, **settings: object) -> st
 
     Args:
         dataset: what an importer made.
-        out: folder to create; must be new or empty.
+        out: folder to write into.
         settings: what else decides the content, for the record beside the tables.
 
     Returns:
@@ -52,10 +51,8 @@ def write_dataset(dataset: ImportedDataset, out: Path, **settings: object) -> st
 
     Raises:
         TableError: the data set breaks a contract; nothing is written.
-        FileExistsError: ``out`` holds something.
     """
     manifest = validated(dataset.manifest, MANIFEST, out / "manifest.csv")
-    claim_folder(out)
     if dataset.annotations is not None:
         write_annotations(dataset.annotations, out / "annotations.json", dataset.made_from)
     write_table(manifest, out / "manifest.csv", MANIFEST, dataset.made_from, **settings)

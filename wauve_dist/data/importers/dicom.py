@@ -238,9 +238,9 @@ def _frames(dataset: Dataset, file: Path) -> Iterator[GreyFrame]:
 
 
 def _stream_frames(dataset: Dataset) -> Iterator[GreyFrame]:
-    from pydicom.encaps import generate_fragments
+    from pydicom.encaps import generate_frames
 
-    stream = io.BytesIO(b"".join(generate_fragments(dataset.PixelData)))
+    stream = io.BytesIO(b"".join(generate_frames(dataset.PixelData, number_of_frames=1)))
     with av.open(stream) as container:
         for frame in container.decode(video=0):
             yield np.ascontiguousarray(frame.to_ndarray(format="gray"))
@@ -263,12 +263,13 @@ def _write_ffv1(path: Path, frames: Iterator[GreyFrame], sector: _Sector | None,
     with atomic_write(path) as temporary, av.open(str(temporary), "w", format="matroska") as container:
         stream = container.add_stream("ffv1", rate=fps)
         stream.pix_fmt = "gray"
-        for frame in frames:
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = frame.shape
             if sector is not None:
                 inside = np.zeros_like(frame)
                 window = np.s_[sector.y1 : sector.y2, sector.x1 : sector.x2]
                 inside[window] = frame[window]
                 frame = inside
-            stream.height, stream.width = frame.shape
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
         container.mux(stream.encode(None))
