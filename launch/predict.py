@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
+    parser.add_argument(
+        "--processes", type=int, metavar="N", help="share the videos among N processes (default: one a GPU, else 1)"
+    )
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames or clips at a time (default: 8)")
     parser.add_argument(
         "--call-threshold",

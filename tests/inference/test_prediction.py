@@ -6,7 +6,8 @@ from PIL import Image
 from spots import BrightnessClassifier, manifest_of, sweep, write_video
 
 from wauve_dist.data.decoding import VideoError
-from wauve_dist.inference.prediction import PredictionSettings, predict
+from wauve_dist.inference.prediction import predict
+from wauve_dist.inference.video_prediction import Models, PredictionSettings
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.provenance import read_provenance
 from wauve_dist.structures.tables import CLIPS, DETECTIONS, PREDICTIONS, TRACKS, TableError, read_table
@@ -24,7 +25,8 @@ TABLES = {
 def _run(tmp_path, manifest, detector, classifier, settings=SETTINGS, out="out"):
     source = tmp_path / "manifest.csv"
     manifest.to_csv(source, index=False)
-    return predict(manifest, detector, classifier, tmp_path / out, settings, {"videos": source})
+    models = Models(detector, classifier)
+    return predict(manifest, lambda _: models, 1, tmp_path / out, settings, {"videos": source})
 
 
 def _tables(folder):

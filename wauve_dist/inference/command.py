@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from wauve_dist.inference.checkpoints import DeviceName, load_task, pick_device, run_name
-from wauve_dist.inference.prediction import PredictionSettings, predict
+from wauve_dist.inference.prediction import predict
+from wauve_dist.inference.video_prediction import Models, PredictionSettings
 from wauve_dist.inference.videos import list_videos
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
@@ -23,6 +26,7 @@ def predict_command(
     classifier: Path | None,
     out: Path,
     device: DeviceName,
+    processes: int | None,
     batch_size: int,
     call_threshold: float,
     model: str | None,
@@ -38,6 +42,7 @@ def predict_command(
         classifier: checkpoint of a ``ClassificationTask``; None stops after the tracks.
         out: new or empty folder.
         device: where the models run.
+        processes: that share the videos; None takes one a GPU, or one.
         batch_size: frames, or clips, in a call of a model.
         call_threshold: scores from here on are shown as malignant in pictures, 0..1.
         model: name that predictions.csv gives to its maker; None takes the run folder's.
@@ -55,13 +60,15 @@ def predict_command(
     manifest = list_videos(videos, split)
     chosen = pick_device(device)
     made_from = {"videos": videos, "detector": detector}
-    find = load_task(DetectionTask, detector, "--detector", chosen)
-    judge = None
     if classifier is not None:
-        judge = load_task(ClassificationTask, classifier, "--classifier", chosen)
         made_from["classifier"] = classifier
-    console.print(f"{len(manifest)} videos on {chosen}")
-    predictions = predict(manifest, find, judge, out, settings, made_from)
+    if processes is None:
+        processes = torch.cuda.device_count() if chosen.type == "cuda" else 1
+    elif processes < 1:
+        raise ValueError(f"--processes {processes}: at least one is needed.")
+    console.print(f"{len(manifest)} videos on {chosen}" + (f", {processes} processes" if processes > 1 else ""))
+    load_models = partial(_load_models, detector, classifier, chosen)
+    predictions = predict(manifest, load_models, processes, out, settings, made_from)
     if predictions is not None:
         missed = predictions.loc[predictions["num_clips"] == 0, "video_id"].tolist()
         if missed:
@@ -69,3 +76,12 @@ def predict_command(
                 f"[bold yellow]No lesion found in {len(missed)} of {len(predictions)} videos:[/] {', '.join(missed)}"
             )
     console.print(f"Written: {out}")
+
+
+def _load_models(detector: Path, classifier: Path | None, device: torch.device, process: int) -> Models:
+    if device.type == "cuda":
+        device = torch.device("cuda", process % torch.cuda.device_count())
+    return Models(
+        load_task(DetectionTask, detector, "--detector", device),
+        None if classifier is None else load_task(ClassificationTask, classifier, "--classifier", device),
+    )

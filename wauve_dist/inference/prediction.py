@@ -5,17 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 from pandera.pandas import DataFrameSchema
 
-from wauve_dist.data.decoding import GreyFrame, VideoError, VideoInfo, check_video, decode_frames
-from wauve_dist.inference.overlay import write_overlay
-from wauve_dist.inference.pipeline import Classifier, Detector, find_lesions, score_tracks
-from wauve_dist.inference.progress import FrameProgress
-from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
+from wauve_dist.data.decoding import VideoError, VideoInfo, check_video
+from wauve_dist.inference.video_prediction import PredictionSettings, Video
+from wauve_dist.inference.workers import LoadModels, predict_videos
 from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.tables import (
     CLIPS,
@@ -27,44 +25,14 @@ from wauve_dist.structures.tables import (
     empty_table,
     write_table,
 )
-from wauve_dist.tracking.linker import LinkerSettings
 
 _OWN_COLUMNS = ("score", "num_clips", "model")
 
 
-@dataclass(frozen=True)
-class PredictionSettings:
-    """How to predict.
-
-    Attributes:
-        linker: when boxes belong together.
-        batch_size: frames, or clips, in a call of a model; speed and memory depend on it, results do not.
-        call_threshold: scores from here on are shown as malignant in pictures, 0..1. No table depends on it: the
-            operating point is chosen in the evaluation.
-        model: name that predictions.csv gives to its maker.
-        overlay: also write overlays/<video_id>.mp4.
-
-    Raises:
-        ValueError: a setting outside its range.
-    """
-
-    linker: LinkerSettings
-    batch_size: int
-    call_threshold: float
-    model: str
-    overlay: bool
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size={self.batch_size} must be at least 1.")
-        if not 0 <= self.call_threshold <= 1:
-            raise ValueError(f"call_threshold={self.call_threshold:g} must lie between 0 and 1.")
-
-
 def predict(
     videos: pd.DataFrame,
-    detector: Detector,
-    classifier: Classifier | None,
+    load_models: LoadModels,
+    num_processes: int,
     out: Path,
     settings: PredictionSettings,
     made_from: Mapping[str, Path],
@@ -80,8 +48,8 @@ def predict(
 
     Args:
         videos: rows of ``manifest.csv`` with absolute paths.
-        detector: finds boxes.
-        classifier: scores clips; None stops after the tracks.
+        load_models: makes the models of a process; without a classifier they stop after the tracks.
+        num_processes: that share the videos; no row depends on it.
         out: new or empty folder.
         settings: see there.
         made_from: role to file, for the provenance of the tables.
@@ -96,42 +64,14 @@ def predict(
     """
     with _new_folder(out) as folder:
         _check_manifest(videos)
-        infos = check_videos(videos)
-        num_passes = 1 if classifier is None else 2 + settings.overlay
-        detections, tracks, clips = [], [], []
-        with FrameProgress(num_passes * sum(info.num_frames for info in infos)) as progress:
-            for video_id, path, info in zip(videos["video_id"], videos["path"].map(Path), infos, strict=True):
-                progress.start_video(video_id, num_passes * info.num_frames)
-                found = find_lesions(
-                    progress.count(decode_frames(path)), detector, settings.batch_size, settings.linker
-                )
-                detections.append(found.detections.assign(video_id=video_id))
-                tracks.append(found.tracks.assign(video_id=video_id))
-                if classifier is None:
-                    continue
-                box = most_confident_box(found.tracks)
-                # Without a lesion the picture shows the middle of the sweep.
-                frames = _Kept(
-                    progress.count(decode_frames(path)), info.num_frames // 2 if box is None else int(box["frame"])
-                )
-                scored = score_tracks(frames, found.tracks, classifier, settings.batch_size)
-                clips.append(scored.assign(video_id=video_id))
-                score = None if scored.empty else float(scored["score"].mean())
-                picture = draw_thumbnail(frames.kept, box, score, settings.call_threshold)
-                picture.save(_new_file(folder / "thumbnails" / f"{video_id}.jpg"), quality=90)
-                if settings.overlay:
-                    write_overlay(
-                        _new_file(folder / "overlays" / f"{video_id}.mp4"),
-                        progress.count(decode_frames(path)),
-                        info,
-                        found.tracks,
-                        scored,
-                        settings.call_threshold,
-                    )
+        named = zip(videos["video_id"], videos["path"].map(Path), check_videos(videos), strict=True)
+        results = predict_videos([Video(*video) for video in named], load_models, num_processes, settings, folder)
+        detections, tracks = [rows.detections for rows in results], [rows.tracks for rows in results]
+        clips = [rows.clips for rows in results if rows.clips is not None]
         record = {"linker": asdict(settings.linker)}
         write_table(_united(detections, DETECTIONS), folder / "detections.parquet", DETECTIONS, made_from, **record)
         write_table(_united(tracks, TRACKS), folder / "tracks.parquet", TRACKS, made_from, **record)
-        if classifier is None:
+        if not clips:  # for want of a classifier
             return None
         all_clips = _united(clips, CLIPS)
         predictions = video_scores(videos, all_clips, settings.model)
@@ -219,35 +159,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def _new_file(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
 def _united(tables: Sequence[pd.DataFrame], schema: DataFrameSchema) -> pd.DataFrame:
     filled = [table for table in tables if not table.empty]
     rows = pd.concat(filled, ignore_index=True) if filled else empty_table(schema)
     return rows[list(schema.columns)]
-
-
-class _Kept(Iterator[GreyFrame]):
-    """Frames that pass by, the ``index``-th of which is kept."""
-
-    def __init__(self, frames: Iterator[GreyFrame], index: int) -> None:
-        self._frames = frames
-        self._index = index
-        self._num_passed = 0
-        self._kept: GreyFrame | None = None
-
-    def __next__(self) -> GreyFrame:
-        frame = next(self._frames)
-        if self._num_passed == self._index:
-            self._kept = frame
-        self._num_passed += 1
-        return frame
-
-    @property
-    def kept(self) -> GreyFrame:
-        """The frame asked for, once it has passed."""
-        assert self._kept is not None, f"only {self._num_passed} frames have passed, not frame {self._index}"
-        return self._kept

@@ -37,6 +37,10 @@ class FrameProgress(Progress):
         self.update(self._task, description=video_id, completed=self._expected)
         self._expected += num_frames
 
+    def end_video(self, video_id: str, num_frames: int) -> None:
+        """Count a whole video that another process has done."""
+        self.update(self._task, description=video_id, advance=num_frames)
+
     def count(self, frames: Iterator[GreyFrame]) -> Iterator[GreyFrame]:
         """Pass frames through, counting them."""
         for frame in frames:

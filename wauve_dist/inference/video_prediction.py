@@ -1,0 +1,143 @@
+"""One video to its rows and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from wauve_dist.data.decoding import GreyFrame, VideoInfo, decode_frames
+from wauve_dist.inference.overlay import write_overlay
+from wauve_dist.inference.pipeline import Classifier, Detector, find_lesions, score_tracks
+from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
+from wauve_dist.tracking.linker import LinkerSettings
+
+
+class Models(NamedTuple):
+    """What predicts.
+
+    Attributes:
+        detector: finds boxes.
+        classifier: scores clips; None stops after the tracks.
+    """
+
+    detector: Detector
+    classifier: Classifier | None
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How to predict.
+
+    Attributes:
+        linker: when boxes belong together.
+        batch_size: frames, or clips, in a call of a model; speed and memory depend on it, results do not.
+        call_threshold: scores from here on are shown as malignant in pictures, 0..1. No table depends on it: the
+            operating point is chosen in the evaluation.
+        model: name that predictions.csv gives to its maker.
+        overlay: also write overlays/<video_id>.mp4.
+
+    Raises:
+        ValueError: a setting outside its range.
+    """
+
+    linker: LinkerSettings
+    batch_size: int
+    call_threshold: float
+    model: str
+    overlay: bool
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size={self.batch_size} must be at least 1.")
+        if not 0 <= self.call_threshold <= 1:
+            raise ValueError(f"call_threshold={self.call_threshold:g} must lie between 0 and 1.")
+
+
+class Video(NamedTuple):
+    """A video to predict.
+
+    Attributes:
+        video_id: its name.
+        path: its file.
+        info: what the file holds.
+    """
+
+    video_id: str
+    path: Path
+    info: VideoInfo
+
+
+class VideoRows(NamedTuple):
+    """A video's rows of detections.parquet, tracks.parquet and, with a classifier, clips.parquet."""
+
+    detections: pd.DataFrame
+    tracks: pd.DataFrame
+    clips: pd.DataFrame | None
+
+
+FrameCounter = Callable[[Iterator[GreyFrame]], Iterator[GreyFrame]]
+
+
+def predict_video(
+    video: Video, models: Models, settings: PredictionSettings, folder: Path, count: FrameCounter
+) -> VideoRows:
+    """Run the models on a video; with a classifier, also draw its pictures.
+
+    Args:
+        video: can be decoded.
+        models: what predicts.
+        settings: see there.
+        folder: gets thumbnails/<video_id>.jpg and, if asked, overlays/<video_id>.mp4.
+        count: passes frames through, to show progress.
+    """
+
+    def frames() -> Iterator[GreyFrame]:
+        return count(decode_frames(video.path))
+
+    found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker)
+    detections, tracks = (rows.assign(video_id=video.video_id) for rows in found)
+    if models.classifier is None:
+        return VideoRows(detections, tracks, None)
+    box = most_confident_box(tracks)
+    # Without a lesion the picture shows the middle of the sweep.
+    shown = _Kept(frames(), video.info.num_frames // 2 if box is None else int(box["frame"]))
+    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size).assign(video_id=video.video_id)
+    score = None if clips.empty else float(clips["score"].mean())
+    picture = draw_thumbnail(shown.kept, box, score, settings.call_threshold)
+    picture.save(_new_file(folder / "thumbnails" / f"{video.video_id}.jpg"), quality=90)
+    if settings.overlay:
+        path = _new_file(folder / "overlays" / f"{video.video_id}.mp4")
+        write_overlay(path, frames(), video.info, tracks, clips, settings.call_threshold)
+    return VideoRows(detections, tracks, clips)
+
+
+def _new_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+class _Kept(Iterator[GreyFrame]):
+    """Frames that pass by, the ``index``-th of which is kept."""
+
+    def __init__(self, frames: Iterator[GreyFrame], index: int) -> None:
+        self._frames = frames
+        self._index = index
+        self._num_passed = 0
+        self._kept: GreyFrame | None = None
+
+    def __next__(self) -> GreyFrame:
+        frame = next(self._frames)
+        if self._num_passed == self._index:
+            self._kept = frame
+        self._num_passed += 1
+        return frame
+
+    @property
+    def kept(self) -> GreyFrame:
+        """The frame asked for, once it has passed."""
+        assert self._kept is not None, f"only {self._num_passed} frames have passed, not frame {self._index}"
+        return self._kept

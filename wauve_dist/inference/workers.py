@@ -1,0 +1,91 @@
+"""Videos over the processes of a machine, one GPU each: every video exactly once, in whatever order they end."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.inference.progress import FrameProgress
+from wauve_dist.inference.video_prediction import Models, PredictionSettings, Video, VideoRows, predict_video
+
+LoadModels = Callable[[int], Models]
+"""Takes the number of the process, from 0, that the models are for."""
+
+
+def predict_videos(
+    videos: Sequence[Video], load_models: LoadModels, num_processes: int, settings: PredictionSettings, folder: Path
+) -> list[VideoRows]:
+    """Predict videos in this process, or in several of which each has models of its own.
+
+    Args:
+        videos: can be decoded.
+        load_models: called once a process; must be picklable for more than one. Faulty checkpoints are found in this
+            process, before another is started.
+        num_processes: at least 1.
+        settings: how to predict.
+        folder: gets the pictures.
+
+    Returns:
+        The rows of each video, in their order.
+
+    Raises:
+        ChildProcessError: a process was killed.
+    """
+    models = load_models(0)
+    num_passes = 1 if models.classifier is None else 2 + settings.overlay
+    lengths = [num_passes * video.info.num_frames for video in videos]
+    with FrameProgress(sum(lengths)) as progress:
+        if num_processes == 1:
+            results = []
+            for video, length in zip(videos, lengths, strict=True):
+                progress.start_video(video.video_id, length)
+                results.append(predict_video(video, models, settings, folder, progress.count))
+            return results
+        del models
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            min(num_processes, len(videos)), context, _load, (load_models, context.Value("i", 0))
+        ) as pool:
+            # Longest first, so that none is left over when the others are done.
+            order = sorted(range(len(videos)), key=lambda index: -lengths[index])
+            running: dict[Future[VideoRows], int] = {
+                pool.submit(_predict, videos[index], settings, folder): index for index in order
+            }
+            try:
+                for ended in as_completed(running):
+                    ended.result()
+                    progress.end_video(videos[running[ended]].video_id, lengths[running[ended]])
+            except BrokenProcessPool as error:
+                raise ChildProcessError(
+                    "A prediction process was killed, perhaps because memory ran out. "
+                    "Use fewer --processes or a smaller --batch-size. Nothing was written."
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        by_index = {index: future.result() for future, index in running.items()}
+        return [by_index[index] for index in range(len(videos))]
+
+
+_models: Models
+"""Of a process of the pool."""
+
+
+def _load(load_models: LoadModels, num_started: Synchronized[int]) -> None:
+    global _models
+    with num_started.get_lock():
+        number = num_started.value
+        num_started.value += 1
+    _models = load_models(number)
+
+
+def _predict(video: Video, settings: PredictionSettings, folder: Path) -> VideoRows:
+    return predict_video(video, _models, settings, folder, _uncounted)
+
+
+def _uncounted(frames: Iterator[GreyFrame]) -> Iterator[GreyFrame]:
+    return frames
