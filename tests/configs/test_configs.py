@@ -67,7 +67,7 @@ def test_classifier_trains_from_its_config(path, launch, tiny_study_data, tmp_pa
 
 def assert_complete(run, metric):
     """Check that the run folder holds what the README promises."""
-    assert {entry.name for entry in run.iterdir()} == {"checkpoints", "config.yaml", "metrics", "wandb"}
+    assert {entry.name for entry in run.iterdir()} == {"checkpoints", "config.yaml", "metrics", "run.json", "wandb"}
     assert {entry.name for entry in (run / "checkpoints").glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
     assert metric in (run / "metrics" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
     record = json.loads((run / "checkpoints" / "best.ckpt.provenance.json").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_warn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
 from wauve_dist.data.augmentation import augment_clips
@@ -29,6 +29,7 @@ from wauve_dist.data.datasets import (
     TrainingFrames,
 )
 from wauve_dist.data.frame_store import frame_recipes
+from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import CLIP_LENGTH
@@ -47,6 +48,8 @@ class _DataModule(pl.LightningDataModule):
         self._manifest, self._cache_dir = Path(manifest), Path(cache_dir)
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
         self._known: set[str] = set()
+        self._resumable_loader: ResumableLoader[Any] | None = None
+        self._position: dict[str, int] | None = None
 
     def prepare_data(self) -> None:
         """Fill the cache in one process per node before the others look for it."""
@@ -89,8 +92,56 @@ class _DataModule(pl.LightningDataModule):
         if missing:
             rank_zero_warn(f"{message} and take no part: {', '.join(missing)}.")
 
-    def _training_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
-        return self._loader(dataset, TrainingSampler(num_samples, self._seed, *self._rank_and_world_size()))
+    def state_dict(self) -> dict[str, Any]:
+        """Return where training is within its epoch, and what must stay for it to go on there."""
+        assert self._resumable_loader is not None, "a checkpoint is saved in training"
+        return {
+            "num_training_samples": self._num_training_samples(),
+            "global_batch_size": self._global_batch_size(),
+            "position": self._resumable_loader.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where training was; Lightning's own way comes after its loaders have started.
+
+        Raises:
+            ValueError: with this data, or on this number of processes, steps would have other samples than before.
+        """
+        if (num_samples := self._num_training_samples()) != state_dict["num_training_samples"]:
+            raise ValueError(
+                f"The run was saved with {state_dict['num_training_samples']} training samples, and now there are "
+                f"{num_samples}. Carry on with the data it was started on, or start a new run with --weights."
+            )
+        saved, now = state_dict["global_batch_size"], self._global_batch_size()
+        if saved != now:
+            per_sample = now // self._batch_size  # processes x accumulated batches
+            remedy = (
+                f"Carry on with --data.batch_size {saved // per_sample}."
+                if saved % per_sample == 0
+                else f"Carry on with a number of processes that divides {saved}."
+            )
+            raise ValueError(
+                f"The run was saved with {saved} samples a step over all processes, and now a step has {now}: "
+                f"its schedule and its order of samples would be others. {remedy}"
+            )
+        self._position = state_dict["position"]
+        if self._resumable_loader is not None:  # a sharded strategy restores last
+            self._resumable_loader.load_state_dict(self._position)
+
+    def _global_batch_size(self) -> int:
+        accumulated = self.trainer.accumulate_grad_batches if self.trainer else 1
+        return self._batch_size * self._rank_and_world_size()[1] * accumulated
+
+    def _num_training_samples(self) -> int:
+        raise NotImplementedError
+
+    def _training_loader(self, dataset: Dataset[_Batch]) -> DataLoader[_Batch]:
+        sampler = TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size())
+        options = loader_options(self._batch_size, self._num_workers)
+        self._resumable_loader = ResumableLoader(dataset, sampler, **options)
+        if self._position is not None:
+            self._resumable_loader.load_state_dict(self._position)
+        return self._resumable_loader
 
     def _evaluation_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
         rank, world_size = self._rank_and_world_size()
@@ -99,21 +150,11 @@ class _DataModule(pl.LightningDataModule):
                 f"{num_samples} evaluation samples do not reach {world_size} processes. "
                 "Use fewer devices (--trainer.devices) or more data."
             )
-        return self._loader(dataset, EvaluationSampler(num_samples, rank, world_size))
+        sampler = EvaluationSampler(num_samples, rank, world_size)
+        return DataLoader(dataset, sampler=sampler, **loader_options(self._batch_size, self._num_workers))
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def _loader(self, dataset: Dataset[_Batch], sampler: Sampler[int] | Sampler[tuple[int, int]]) -> DataLoader[_Batch]:
-        return DataLoader(
-            dataset,
-            self._batch_size,
-            sampler=sampler,
-            num_workers=self._num_workers,
-            collate_fn=_as_is,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self._num_workers > 0,
-        )
 
 
 class ClipDataModule(_DataModule):
@@ -193,8 +234,10 @@ class ClipDataModule(_DataModule):
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         """Random clips of the training videos."""
-        dataset = TrainingClips(self._cropped["train"], self._clips_per_video, self._seed)
-        return self._training_loader(dataset, len(dataset))
+        return self._training_loader(TrainingClips(self._cropped["train"], self._clips_per_video, self._seed))
+
+    def _num_training_samples(self) -> int:
+        return len(self._cropped["train"]) * self._clips_per_video
 
     def val_dataloader(self) -> DataLoader[ClipBatch]:
         """Every clip of the validation videos, exactly once over all processes."""
@@ -268,7 +311,10 @@ class FrameDataModule(_DataModule):
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """Augmented frames of the training videos."""
-        return self._training_loader(TrainingFrames(self._stored["train"], self._seed), len(self._stored["train"]))
+        return self._training_loader(TrainingFrames(self._stored["train"], self._seed))
+
+    def _num_training_samples(self) -> int:
+        return len(self._stored["train"])
 
     def val_dataloader(self) -> DataLoader[FrameBatch]:
         """Frames of the validation videos, each exactly once over all processes."""
@@ -285,8 +331,3 @@ def _files(videos: Mapping[str, pd.DataFrame]) -> dict[str, Path]:
 
 def _boxes_array(boxes: Sequence[tuple[float, ...]]) -> NDArray[np.float32]:
     return np.array(boxes, np.float32).reshape(-1, 4)
-
-
-def _as_is(batch: Sequence[_Batch] | _Batch) -> Sequence[_Batch] | _Batch:
-    """Stand in for collating: the data sets return whole batches."""
-    return batch

@@ -33,19 +33,25 @@ class TrainingSampler(Sampler[tuple[int, int]]):
                 "Train on fewer devices (--trainer.devices) or on more data."
             )
         self._num_samples, self._seed, self._rank, self._world_size = num_samples, seed, rank, world_size
-        self._epoch = 0
+        self.epoch = 0
+        self._start = (0, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order; Lightning calls this before every epoch."""
-        self._epoch = epoch
+        self.epoch = epoch
+
+    def start_at(self, epoch: int, position: int) -> None:
+        """Leave out the first ``position`` samples of this rank in ``epoch``: they were seen before a stop."""
+        self._start = (epoch, position)
 
     def __len__(self) -> int:
         return self._num_samples // self._world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._num_samples)
-        last = len(self) * self._world_size
-        return ((self._epoch, int(sample)) for sample in order[self._rank : last : self._world_size])
+        epoch, order = self.epoch, np.random.default_rng([self._seed, self.epoch]).permutation(self._num_samples)
+        of_rank = order[self._rank : len(self) * self._world_size : self._world_size]
+        position = self._start[1] if self._start[0] == epoch else 0
+        return ((epoch, int(sample)) for sample in of_rank[position:])
 
 
 class EvaluationSampler(Sampler[int]):

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import wauve_dist
 from wauve_dist.models.weights import load_weights
-from wauve_dist.structures.provenance import claim_folder, write_provenance
+from wauve_dist.structures.provenance import write_provenance
+from wauve_dist.training.checkpoint_files import PREVIOUS, AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
+from wauve_dist.training.finite_loss import FiniteLoss
+from wauve_dist.training.last_checkpoint import LastCheckpoint, Stopped
+from wauve_dist.training.rank_agreement import RankAgreement
+from wauve_dist.training.requeue import requeue
+from wauve_dist.training.run_folder import RunRecord, open_run_folder
 from wauve_dist.training.run_logging import WandbMode, build_loggers
 from wauve_dist.training.step_seeds import StepSeeds
+from wauve_dist.training.stop_signals import STOP_SIGNALS
 
 # Arguments of the data modules that name a file which the trained weights depend on.
 _SOURCE_ARGUMENTS = ("manifest", "annotations", "tracks")
@@ -31,20 +40,28 @@ class _Parser(LightningArgumentParser):
         sys.exit(2)
 
 
-class _ConfigInRunFolder(SaveConfigCallback):
-    """Saves config.yaml when the data have been read: until then a corrected command finds its folder still empty."""
+class _DescribedRun(pl.Callback):
+    """Writes config.yaml and run.json when the data have been read.
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Save nothing yet, and not beside the metrics."""
+    Until then a corrected command finds its run folder still empty.
+    """
+
+    def __init__(self, cli: TrainingCLI) -> None:
+        self._cli = cli
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the resolved config."""
+        """Write both."""
         if trainer.is_global_zero:
-            self.parser.save(self.config, Path(self.config.out) / "config.yaml", overwrite=True, multifile=False)
+            out: Path = self._cli.config.out
+            self._cli.parser.save(self._cli.config, out / "config.yaml", overwrite=True, multifile=False)
+            self._cli.record.write(out)
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI with a run folder (``--out``), ``--resume`` and ``--wandb``."""
+    """LightningCLI with a run folder (``--out``) that a stopped or killed run carries on from."""
+
+    record: RunRecord
+    checkpoint: Path | None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Build the parser whose errors name the remedy."""
@@ -56,6 +73,10 @@ class TrainingCLI(LightningCLI):
         """Add the run's own options, and give the model what the data decides."""
         parser.add_argument("--out", type=Path, required=True, help="run folder; must be new unless --resume")
         parser.add_argument("--resume", action="store_true", help="carry on from OUT/checkpoints/last.ckpt")
+        parser.add_argument(
+            "--save_every_minutes", type=float, default=10.0, help="between two saves of last.ckpt within an epoch"
+        )
+        parser.add_argument("--async_save", action="store_true", help="write checkpoints while training goes on")
         parser.add_argument("--weights", type=Path | None, help="checkpoint of a finished run to start from")
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
         parser.link_arguments("seed_everything", "data.init_args.seed")
@@ -66,37 +87,53 @@ class TrainingCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Claim the run folder before anything is built, and send all output there."""
         out: Path = self.config.out
-        if not self.config.resume:
-            rank_zero_only(claim_folder)(out)
-        elif not self.last_checkpoint.is_file():
-            raise FileNotFoundError(
-                f"--resume: there is no {self.last_checkpoint}. Check --out, or leave --resume out to start anew."
-            )
-        self.config.trainer.default_root_dir = str(out)
         for callback in self.config.trainer.callbacks or []:
-            if callback.class_path.endswith("ModelCheckpoint") and callback.init_args.dirpath is None:
-                callback.init_args.dirpath = str(out / "checkpoints")
+            if callback.class_path.endswith("ModelCheckpoint"):
+                self._prepare_best(callback.init_args, out)
+        self.record, self.checkpoint = open_run_folder(out, self.config.resume)
+        self.config.trainer.default_root_dir = str(out)
+
+    @staticmethod
+    def _prepare_best(checkpoint: Any, out: Path) -> None:
+        if checkpoint.save_last:
+            raise ValueError(
+                "ModelCheckpoint: save_last must be left out. last.ckpt is saved at every epoch's end, every "
+                "--save_every_minutes and when a signal stops the run."
+            )
+        checkpoint.dirpath = checkpoint.dirpath or str(out / "checkpoints")
+        checkpoint.enable_version_counter = False  # a killed attempt's best.ckpt is replaced, not joined
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; without loggers of its own in the YAML it gets ours."""
         if self.config.trainer.logger is None:
-            kwargs["logger"] = build_loggers(self.config.out, self.config.wandb)
+            kwargs["logger"] = build_loggers(self.config.out, self.config.wandb, self.record.run_id)
+        if SLURMEnvironment.detect():
+            kwargs["plugins"] = [*(self.config_init.trainer.plugins or []), SLURMEnvironment(auto_requeue=False)]
+        # They run in this order; the save comes after the best checkpoint, whose score it holds.
+        kwargs["callbacks"] = [
+            RankAgreement(self.parser.dump(self.config, skip_link_targets=False)),
+            _DescribedRun(self),
+            StepSeeds(self.config.seed_everything),
+            FiniteLoss(),
+            *(self.config_init.trainer.callbacks or []),
+            LastCheckpoint(self.config.out / "checkpoints", self.config.save_every_minutes, STOP_SIGNALS),
+        ]
         trainer = super().instantiate_trainer(**kwargs)
-        trainer.callbacks.insert(0, StepSeeds(self.config.seed_everything))
+        trainer.strategy.checkpoint_io = AtomicCheckpointIO(in_background=self.config.async_save)
         return trainer
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """The newest save of the run folder."""
-        return Path(self.config.out) / "checkpoints" / "last.ckpt"
 
 
 def train() -> None:
     """Train what the command line describes; leave a complete run folder.
 
-    The folder holds ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes),
-    ``checkpoints/best.ckpt`` and ``last.ckpt``, and ``wandb/``.
+    The folder holds ``run.json``, ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes),
+    ``checkpoints/best.ckpt``, ``last.ckpt`` and the ``previous.ckpt`` before it, and ``wandb/``.
+
+    SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C save after the current step; a Slurm job is then requeued, unless it was
+    cancelled. Started again by Slurm, or with ``--resume``, the run goes on as if nothing had happened.
     """
+    STOP_SIGNALS.install()
+    cli: TrainingCLI | None = None
     try:
         cli = TrainingCLI(
             pl.LightningModule,
@@ -104,14 +141,19 @@ def train() -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
-            save_config_callback=_ConfigInRunFolder,
+            save_config_callback=None,
             run=False,
         )
-        if cli.config.weights and not cli.config.resume:
+        if cli.config.weights and cli.checkpoint is None:
             load_weights(cli.model, cli.config.weights)
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.last_checkpoint if cli.config.resume else None)
-    except (ValueError, OSError) as error:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
+    except Stopped as stopped:
+        assert cli is not None
+        sys.exit(_leave(cli.trainer, stopped))
+    except Exception as error:
+        _end_local_ranks(cli)
         if not _is_our_sentence(error):
+            print(f"rank {cli.trainer.global_rank if cli else '?'} failed:", file=sys.stderr, flush=True)
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -122,7 +164,29 @@ def train() -> None:
 def _is_our_sentence(error: Exception) -> bool:
     """Tell a fault of the input, which this package names with its remedy, from a failure that needs its traceback."""
     innermost = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(innermost.filename).is_relative_to(Path(wauve_dist.__file__).parent)
+    ours = Path(innermost.filename).is_relative_to(Path(wauve_dist.__file__).parent)
+    return ours and isinstance(error, (ValueError, OSError))
+
+
+def _leave(trainer: pl.Trainer, stopped: Stopped) -> int:
+    """Hand a stopped run back to Slurm or to the user; returns the exit status."""
+    if not trainer.is_global_zero:
+        return 0
+    where = f"Saved at step {trainer.global_step}" if stopped.saved else "Stopped before the first step"
+    refusal = requeue()
+    if refusal is None:
+        print(f"{where}; Slurm will start the job again, and it carries on from there.")
+        return 0
+    resume = [] if "--resume" in sys.argv or not stopped.saved else ["--resume"]
+    print(f"{where} ({refusal}). Carry on with: {shlex.join(['python', *sys.argv, *resume])}")
+    return 128 + (STOP_SIGNALS.received or signal.SIGTERM)
+
+
+def _end_local_ranks(cli: TrainingCLI | None) -> None:
+    """End the processes that this one started: they wait for it in a collective."""
+    launcher = cli.trainer.strategy.launcher if cli else None
+    for process in getattr(launcher, "procs", []):
+        process.kill()
 
 
 def _close(cli: TrainingCLI) -> None:
@@ -130,6 +194,7 @@ def _close(cli: TrainingCLI) -> None:
     if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
         return
     best = Path(checkpoint.best_model_path)
+    (best.parent / PREVIOUS).unlink(missing_ok=True)  # best and last are what a finished run needs
     arguments = cli.config.data.init_args
     sources = {role: Path(arguments[role]) for role in _SOURCE_ARGUMENTS if role in arguments}
     if cli.config.weights:

@@ -1,4 +1,4 @@
-"""Two hashes of every frame of a data set: of its exact pixels, and of the picture that they show."""
+"""Hashes of every frame of a data set: of its exact pixels, and of the picture that they show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from wauve_dist.data.decoding import VideoError, decode_frames
-from wauve_dist.data.near_duplicates import difference_hash
+from wauve_dist.data.near_duplicates import difference_hash, downward_hash
 
 # Black and empty screens have nothing in common but emptiness: grey levels between the extremes of a coarse frame.
 _MIN_CONTRAST = 8
@@ -28,6 +28,7 @@ class FrameHashes(NamedTuple):
         frames: int32 [N], frame of the video.
         pixels: uint64 [N], hash of size and grey levels.
         pictures: uint64 [N], see ``difference_hash``.
+        downward: uint64 [N], see ``downward_hash``.
         num_frames: int64 [videos], frames that could be decoded, blank ones included.
         sizes: int64 [videos, 2], width and height of the frames, pixels; 0 where none could be decoded.
         errors: place of a video to why it cannot be decoded to its end.
@@ -37,6 +38,7 @@ class FrameHashes(NamedTuple):
     frames: NDArray[np.int32]
     pixels: NDArray[np.uint64]
     pictures: NDArray[np.uint64]
+    downward: NDArray[np.uint64]
     num_frames: NDArray[np.int64]
     sizes: NDArray[np.int64]
     errors: dict[int, str]
@@ -46,6 +48,7 @@ class _VideoHashes(NamedTuple):
     frames: NDArray[np.int32]
     pixels: NDArray[np.uint64]
     pictures: NDArray[np.uint64]
+    downward: NDArray[np.uint64]
     num_frames: int
     size: tuple[int, int]
     error: str | None
@@ -73,6 +76,7 @@ def hash_videos(paths: Sequence[Path], num_workers: int) -> FrameHashes:
         np.concatenate([np.empty(0, np.int32), *(video.frames for video in found)]),
         np.concatenate([np.empty(0, np.uint64), *(video.pixels for video in found)]),
         np.concatenate([np.empty(0, np.uint64), *(video.pictures for video in found)]),
+        np.concatenate([np.empty(0, np.uint64), *(video.downward for video in found)]),
         np.array([video.num_frames for video in found], np.int64),
         np.array([video.size for video in found], np.int64).reshape(-1, 2),
         {place: video.error for place, video in enumerate(found) if video.error is not None},
@@ -80,7 +84,7 @@ def hash_videos(paths: Sequence[Path], num_workers: int) -> FrameHashes:
 
 
 def _hash_video(path: Path) -> _VideoHashes:
-    frames, pixels, pictures = [], [], []
+    frames, pixels, pictures, downward = [], [], [], []
     num_frames, size, error = 0, (0, 0), None
     try:
         for number, frame in enumerate(decode_frames(path)):
@@ -91,8 +95,15 @@ def _hash_video(path: Path) -> _VideoHashes:
             frames.append(number)
             pixels.append(int.from_bytes(digest.digest(), "big"))
             pictures.append(difference_hash(frame))
+            downward.append(downward_hash(frame))
     except VideoError as fault:
         error = str(fault)
     return _VideoHashes(
-        np.array(frames, np.int32), np.array(pixels, np.uint64), np.array(pictures, np.uint64), num_frames, size, error
+        np.array(frames, np.int32),
+        np.array(pixels, np.uint64),
+        np.array(pictures, np.uint64),
+        np.array(downward, np.uint64),
+        num_frames,
+        size,
+        error,
     )

@@ -1,0 +1,51 @@
+"""A clip classifier small enough that a test may kill it twenty times; all around it is the real system."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from wauve_dist.tasks.classification import ClassificationTask
+
+
+class TinyTask(ClassificationTask):
+    """Has what could differ after a resume: dropout, batch norm, momentum, a schedule, a monitored metric.
+
+    Writes a ledger of the samples of every step: ``$LEDGER/rank_R.jsonl``.
+    """
+
+    def __init__(
+        self, crop_size: int, roi_context: float, step_s: float = 0.0, nan_at_step: int = -1, fail_on_rank: int = -1
+    ):
+        pl.LightningModule.__init__(self)
+        self.save_hyperparameters(
+            {
+                **dict(crop_size=crop_size, roi_context=roi_context, optimizer="sgd", lr=0.05, weight_decay=1e-3),
+                **dict(schedule="cosine", warmup_fraction=0.1, milestones=(), lr_batch_size=4),
+            }
+        )
+        self.step_s, self.nan_at_step, self.fail_on_rank = step_s, nan_at_step, fail_on_rank
+        self.body = nn.Sequential(
+            *(nn.Conv3d(1, 4, 3, stride=(2, 4, 4)), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.3)),
+            *(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 1)),
+        )
+        self._validation_rows = []
+
+    def forward(self, clips_NTHW):
+        return self.body(clips_NTHW.unsqueeze(1).float() / 255).squeeze(1)
+
+    def training_step(self, batch, batch_idx):
+        time.sleep(self.step_s)
+        if self.global_rank == self.fail_on_rank and batch_idx == 2:
+            raise ZeroDivisionError(f"rank {self.global_rank} met a bad batch")
+        if ledger := os.environ.get("LEDGER"):
+            entry = {"epoch": self.current_epoch, "batch": batch_idx, "samples": batch.sample_seeds.tolist()}
+            with (Path(ledger) / f"rank_{self.global_rank}.jsonl").open("a") as stream:
+                stream.write(json.dumps(entry) + "\n")
+        loss = F.binary_cross_entropy_with_logits(self(batch.clips), batch.labels)
+        return loss * torch.nan if self.global_step == self.nan_at_step else loss
