@@ -46,6 +46,10 @@ def two_proportions_power(p1: float, n1: int, p2: float, n2: int, alpha: float =
         n2: its cases.
         alpha: two-sided level.
     """
+    if not (0 <= p1 <= 1 and 0 <= p2 <= 1):
+        raise ValueError(f"p1 {p1:g} and p2 {p2:g} must lie between 0 and 1.")
+    _require_share("alpha", alpha)
+    _require_count("cases", min(n1, n2))
     if n1 == 0 or n2 == 0:
         return 0.0
     pooled = (n1 * p1 + n2 * p2) / (n1 + n2)
@@ -60,6 +64,15 @@ def two_proportions_power(p1: float, n1: int, p2: float, n2: int, alpha: float =
     )
 
 
+def two_proportions_sample_size(p1: float, p2: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Cases of each of two groups with which ``two_proportions_power`` is reached."""
+    for name, share in (("p1", p1), ("p2", p2), ("power", power), ("alpha", alpha)):
+        _require_share(name, share)
+    if p1 == p2:
+        raise ValueError(f"p1 and p2 are both {p1:g}: there is no difference to find.")
+    return _smallest(lambda n: two_proportions_power(p1, n, p2, n, alpha) >= power)
+
+
 def mcnemar_power(share_first_only: float, share_second_only: float, num_pairs: int, alpha: float = 0.05) -> float:
     """Exact power of the exact McNemar test: over all numbers of discordant pairs and all their splits.
 
@@ -70,7 +83,11 @@ def mcnemar_power(share_first_only: float, share_second_only: float, num_pairs: 
         alpha: two-sided level.
     """
     share = share_first_only + share_second_only
+    if min(share_first_only, share_second_only) < 0:
+        raise ValueError("share_first_only and share_second_only must not be negative.")
     _require_share("share_first_only + share_second_only", share)
+    _require_share("alpha", alpha)
+    _require_count("cases", num_pairs)
     discordant = np.arange(1, num_pairs + 1)
     # The test of d discordant pairs rejects if at most ``limit`` of them favour one side.
     limit = stats.binom.ppf(alpha / 2, discordant, 0.5)
@@ -107,28 +124,45 @@ def auc_standard_error(auc: float, num_positive: int, num_negative: int) -> floa
     return float(np.sqrt(variance / (num_positive * num_negative)))
 
 
+def auc_power(auc: float, null_auc: float, num_positive: int, num_negative: int, alpha: float = 0.05) -> float:
+    """Power to tell an AUC from a fixed other one, by the normal approximation of Hanley and McNeil.
+
+    Args:
+        auc: true one, 0..1.
+        null_auc: to be excluded.
+        num_positive: malignant cases.
+        num_negative: benign cases.
+        alpha: two-sided level.
+    """
+    for name, share in (("auc", auc), ("null_auc", null_auc), ("alpha", alpha)):
+        _require_share(name, share)
+    _require_count("cases", min(num_positive, num_negative), at_least=1)
+    margin = stats.norm.isf(alpha / 2) * auc_standard_error(null_auc, num_positive, num_negative)
+    error = auc_standard_error(auc, num_positive, num_negative)
+    return float(stats.norm.sf((margin - abs(auc - null_auc)) / error))
+
+
 def auc_sample_size(
     auc: float, null_auc: float, negatives_per_positive: float, power: float = 0.8, alpha: float = 0.05
 ) -> int:
-    """Malignant cases needed to tell an AUC from a fixed other one.
+    """Malignant cases with which ``auc_power`` is reached.
 
     Args:
         auc: expected.
         null_auc: to be excluded.
-        negatives_per_positive: benign cases for each malignant one.
+        negatives_per_positive: benign cases for each malignant one, above 0.
         power: above 0 and below 1.
         alpha: two-sided level.
     """
-    _require_share("auc", auc)
     _require_share("power", power)
+    if not negatives_per_positive > 0:
+        raise ValueError(f"negatives_per_positive {negatives_per_positive:g} must be above 0.")
     if auc == null_auc:
         raise ValueError(f"auc and null_auc are both {auc:g}: there is no difference to find.")
 
     def is_enough(num_positive: int) -> bool:
         num_negative = max(1, round(negatives_per_positive * num_positive))
-        margin = stats.norm.isf(alpha / 2) * auc_standard_error(null_auc, num_positive, num_negative)
-        error = auc_standard_error(auc, num_positive, num_negative)
-        return bool(stats.norm.sf((margin - abs(auc - null_auc)) / error) >= power)
+        return auc_power(auc, null_auc, num_positive, num_negative, alpha) >= power
 
     return _smallest(is_enough)
 
@@ -157,6 +191,8 @@ def mrmc_power(
     assert pilot.df1 == 1, "the formula is for two treatments"
     if num_readers < 2:
         raise ValueError(f"num_readers {num_readers}: random readers need at least 2.")
+    _require_count("cases", num_cases, at_least=1)
+    _require_share("alpha", alpha)
     errors = pilot.covariance
     excess = max(errors.cov2 - errors.cov3, 0.0)
     interaction = max(pilot.ms_tr - errors.variance + errors.cov1 + excess, 0.0)
@@ -187,3 +223,8 @@ def _smallest(suffices: Callable[[int], bool]) -> int:
 def _require_share(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise ValueError(f"{name} {value:g} must lie between 0 and 1.")
+
+
+def _require_count(name: str, number: int, at_least: int = 0) -> None:
+    if number < at_least:
+        raise ValueError(f"{name} {number} must be at least {at_least}.")
