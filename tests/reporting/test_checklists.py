@@ -61,7 +61,8 @@ def test_what_a_run_does_not_know_is_open(findings_of):
     assert tripod.loc["17", ["status", "answer"]].tolist() == [OPEN, ""]
     assert tripod.loc["12d", "status"] == OPEN
     assert tripod.loc["6a", "status"] == OPEN
-    assert tripod.loc["20a", ["status", "answer"]].tolist() == [ANSWERED, "40 videos of 40 patients, 20 malignant."]
+    assert tripod.loc["20a", ["status", "answer"]].tolist() == [PARTLY, "40 videos of 40 patients, 20 malignant."]
+    assert tripod.loc["12e", "status"] == ANSWERED
     for checklist in by_name.values():
         items = checklist.items
         assert ((items["status"] == OPEN) == (items["answer"] == "")).all()

@@ -1,6 +1,7 @@
 """What three reporting guidelines ask of a study, each item in a few words of our own.
 
-The numbers are the guidelines'; what an item means in full stands there, and there only:
+The numbers are the guidelines'; what an item means in full stands there, and there only. TRIPOD+AI has 27 items (52
+with their parts), CLAIM 44, STARD-AI 40 (48):
 TRIPOD+AI: Collins et al., BMJ 2024;385:e078378. CLAIM 2024: Tejani et al., Radiol. Artif. Intell. 2024;6:e240300.
 STARD-AI: Sounderajah et al., Nat. Med. 2025;31:3283.
 """
@@ -54,7 +55,7 @@ GUIDELINES: dict[str, tuple[Item, ...]] = {
         Item("12d", "differences between hospitals or other clusters: methods", "by_site"),
         Item("12e", "measures and plots of performance", "measures"),
         Item("12f", "recalibration or other updating"),
-        Item("12g", "how the predictions were computed", "software", True),
+        Item("12g", "how the predictions were computed"),
         Item("13", "what was done about rare classes"),
         Item("14", "what was done for fairness", "groups", True),
         Item("15", "what the model puts out, and how thresholds were chosen", "threshold"),
@@ -67,10 +68,10 @@ GUIDELINES: dict[str, tuple[Item, ...]] = {
         Item("18e", "access to the data"),
         Item("18f", "access to the code", "software", True),
         Item("19", "part of patients and public in the study"),
-        Item("20a", "numbers of patients, with and without the outcome", "numbers"),
+        Item("20a", "flow of patients; numbers with and without the outcome", "numbers", True),
         Item("20b", "characteristics, in all and by source, and what is missing", "characteristics"),
         Item("20c", "important inputs here and in the development data", "partition", True),
-        Item("21", "patients and outcomes in every analysis", "numbers"),
+        Item("21", "patients and outcomes in every analysis, development included", "numbers", True),
         Item("22", "the model in full, so that others can predict with it"),
         Item("23a", "performance with intervals, also in important groups", "performance"),
         Item("23b", "differences between clusters: results", "by_site"),
@@ -118,7 +119,7 @@ GUIDELINES: dict[str, tuple[Item, ...]] = {
         Item("34", "registration of the trial"),
         Item("35", "patients and examinations in and out", "numbers", True),
         Item("36", "characteristics of cases in every partition", "characteristics"),
-        Item("37", "performance, uncertainty", "performance"),
+        Item("37", "performance of the final model, in partitions and subgroups too", "performance", True),
         Item("38", "diagnostic accuracy and its precision", "performance"),
         Item("39", "analysis of failures", "failures"),
         Item("40", "limitations", "limits", True),
@@ -140,7 +141,7 @@ GUIDELINES: dict[str, tuple[Item, ...]] = {
         Item("10", "consecutive, random or convenient"),
         Item("11", "source of the data: routine, own or open"),
         Item("12", "who annotated, and how"),
-        Item("13", "devices and software of capture", "vendors", True),
+        Item("13", "devices of capture, and the software that the model was made with", "vendors", True),
         Item("14", "acquisition and preprocessing"),
         Item("15a", "the model, so that it can be rebuilt"),
         Item("15b", "how it was developed, with sample sizes"),
