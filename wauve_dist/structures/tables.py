@@ -118,7 +118,11 @@ READERS = pa.DataFrameSchema(
         "video_id": _id(),
         "reader": _id(),
         "assisted": pa.Column("int64", pa.Check.isin([0, 1], error="must be 0 or 1"), coerce=True),
-        "birads": pa.Column(str, _one_of(*BIRADS_CATEGORIES), coerce=True),
+        "birads": pa.Column(
+            str,
+            pa.Check.isin(BIRADS_CATEGORIES, error=f"must be one of {', '.join(BIRADS_CATEGORIES)}"),
+            coerce=True,
+        ),
         # May be net of the video's own length, and then below 0; a day is no reading.
         "reading_time_s": pa.Column("float64", _between(-3600, 86400), nullable=True, required=False, coerce=True),
     },
