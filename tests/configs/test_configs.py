@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser
 
 from wauve_dist.study.config import read_study_config
 
@@ -12,6 +15,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
 DETECTION = sorted((CONFIGS / "detection").glob("*.yaml"))
 CLASSIFICATION = sorted((CONFIGS / "classification").glob("*.yaml"))
+STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 # Two steps on a CPU in seconds; all else is the experiment's own.
 TINY = [
@@ -24,7 +28,7 @@ TINY_CLASSIFICATION = [*TINY, "--data.crop_size=64", "--data.clips_per_video=1"]
 
 
 def test_every_yaml_belongs_to_a_command():
-    known = {*STUDIES, *DETECTION, *CLASSIFICATION}
+    known = {*STUDIES, *DETECTION, *CLASSIFICATION, *STRATEGIES}
     assert set(CONFIGS.rglob("*.yaml")) == known
 
 
@@ -38,6 +42,24 @@ def test_a_mistyped_key_of_a_study_is_refused_with_the_valid_names(tmp_path):
     (tmp_path / "study.yaml").write_text((CONFIGS / "study" / "demo.yaml").read_text().replace("seed:", "sead:"))
     with pytest.raises(ValueError, match=r"sead is not an option. Did you mean seed\? Valid names: annotations, class"):
         read_study_config(tmp_path / "study.yaml", [])
+
+
+@pytest.mark.parametrize("path", STRATEGIES, ids=lambda path: path.stem)
+def test_a_strategy_lays_over_an_experiment(path, tmp_path):
+    parser = LightningArgumentParser()
+    parser.add_argument("-c", "--config", action="config")
+    parser.add_lightning_class_args(pl.Trainer, "trainer")
+    (tmp_path / "experiment.yaml").write_text(
+        yaml.safe_dump(
+            {"trainer": yaml.safe_load((CONFIGS / "classification" / "i3d_r50.yaml").read_text())["trainer"]}
+        )
+    )
+    config = parser.parse_args([f"--config={tmp_path / 'experiment.yaml'}", f"--config={path}"])
+    expected = yaml.safe_load(path.read_text())["trainer"]["strategy"]
+    assert config.trainer.strategy.class_path == expected["class_path"]
+    given = {name: config.trainer.strategy.init_args[name] for name in expected.get("init_args", {})}
+    assert given == expected.get("init_args", {})
+    assert config.trainer.devices == 8  # what the overlay does not say is the experiment's
 
 
 def train(launch, path, out, data, *options):

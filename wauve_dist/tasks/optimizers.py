@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["cosine", "step"]
@@ -23,7 +24,9 @@ def optimizer_and_schedule(task: pl.LightningModule) -> Any:
     """
     hparams, trainer = task.hparams, task.trainer
     # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients.
-    fused = trainer.precision != "16-mixed"
+    # Torch has no fused SGD of sharded parameters.
+    is_sharded = any(isinstance(parameter, DTensor) for parameter in task.parameters())
+    fused = trainer.precision != "16-mixed" and not (is_sharded and hparams["optimizer"] == "sgd")
     optimizer = build_optimizer(task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused)
     num_steps = int(trainer.estimated_stepping_batches)
     factor = lr_factor(hparams["schedule"], num_steps, hparams["warmup_fraction"], hparams["milestones"])
