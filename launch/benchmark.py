@@ -1,4 +1,4 @@
-"""Measure speed side by side with the usual way: launch/benchmark.py statistics | coverage | classifier | detector."""
+"""Measure speed side by side with the usual way: launch/benchmark.py statistics | coverage | classifier | detector | distributed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def main(argv: list[str]) -> int:
     )
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     statistics = parts.add_parser(
-        "statistics", help="bootstrap and DeLong against scikit-learn and all pairs (minutes)"
+        "statistics", help="bootstrap and DeLong against scikit-learn and all pairs, and a whole report (a minute)"
     )
     statistics.add_argument("--resamples", type=int, default=9999, metavar="N", help="bootstrap resamples")
     statistics.add_argument("--seed", type=int, default=0, help="of data and resamples")
@@ -32,6 +32,13 @@ def main(argv: list[str]) -> int:
     _add_model_options(detector, batch_size=16)
     detector.add_argument("--image-size", type=int, default=800, metavar="PX", help="side of the square frames")
     detector.set_defaults(run=_detector)
+    distributed = parts.add_parser(
+        "distributed", help="several processes: our trainer against a bare torch loop, and every strategy (minutes)"
+    )
+    distributed.add_argument("--processes", type=int, default=2, metavar="N", help="on this machine (default: 2)")
+    distributed.add_argument("--batch-size", type=int, default=4, metavar="N", help="clips a process (default: 4)")
+    distributed.add_argument("--crop-size", type=int, default=64, metavar="PX", help="side of the clips (default: 64)")
+    distributed.set_defaults(run=_distributed)
     options = parser.parse_args(argv)
     try:
         options.run(options)
@@ -52,12 +59,15 @@ def _add_model_options(parser: argparse.ArgumentParser, batch_size: int) -> None
 
 def _statistics(options: argparse.Namespace) -> None:
     from wauve_dist.evaluation.benchmark import benchmark_statistics
+    from wauve_dist.reporting.benchmark import benchmark_report
 
     for timing in benchmark_statistics(options.resamples, options.seed):
         ratio = timing.reference_s / timing.ours_s
-        print(f"{timing.task}: {1000 * timing.ours_s:.1f} ms")
+        print(f"{timing.task}: {1000 * timing.ours_s:.1f} ms, {1000 * timing.ours_cpu_s:.1f} ms of processor time")
         print(f"  {timing.reference}: {1000 * timing.reference_s:.1f} ms, {ratio:.0f} times as long")
         print(f"  largest difference of the results: {timing.difference:.1e}")
+    what, wall_s, cpu_s = benchmark_report(options.resamples, options.seed)
+    print(f"{what}: {wall_s:.1f} s, {cpu_s:.1f} s of processor time")
 
 
 def _coverage(options: argparse.Namespace) -> None:
@@ -92,6 +102,12 @@ def _detector(options: argparse.Namespace) -> None:
         "frames/s",
         device,
     )
+
+
+def _distributed(options: argparse.Namespace) -> None:
+    from wauve_dist.training.distributed_benchmark import Workload, print_distributed_benchmark
+
+    print_distributed_benchmark(Workload(options.processes, options.batch_size, options.crop_size))
 
 
 if __name__ == "__main__":

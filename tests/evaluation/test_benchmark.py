@@ -7,3 +7,4 @@ def test_what_is_timed_gives_the_same_result_both_ways():
     for timing in timings:
         assert timing.difference < 1e-12
         assert 0 < timing.ours_s < timing.reference_s
+        assert timing.ours_cpu_s > 0

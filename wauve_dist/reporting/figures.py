@@ -183,6 +183,7 @@ def rendered(figure: Figure) -> RenderedFigure:
     """Draw a figure; the same figure gives the same bytes."""
     vector, raster = io.BytesIO(), io.BytesIO()
     figure.savefig(vector, format="svg", metadata={"Date": None})
+    figure.set_layout_engine("none")  # both are laid out alike, and once
     figure.savefig(raster, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     return RenderedFigure(vector.getvalue(), raster.getvalue())
 
