@@ -19,7 +19,7 @@ def test_twenty_kills_leave_no_trace(tiny_study_data, tmp_path):
     folders = {name: tmp_path / name for name in ("undisturbed", "killed")}
     for folder in folders.values():
         (folder / "ledger").mkdir(parents=True)
-    options = ("--trainer.max_epochs=12", "--save_every_minutes=0.003")
+    options = ("--trainer.max_epochs=12", "--save_every_minutes=0.003", "--async_save")
     log, ledger = folders["undisturbed"] / "log.txt", folders["undisturbed"] / "ledger"
     finish(argv(folders["undisturbed"] / "run", tiny_study_data, *options, devices=2), log, ledger)
 

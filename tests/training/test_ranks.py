@@ -9,11 +9,13 @@ import pytest
 from runs import argv, kill_group, start
 from two_ranks import on_two_ranks
 
+from wauve_dist.training import rank_agreement
 from wauve_dist.training.rank_agreement import RankAgreement
 from wauve_dist.training.step_votes import StepDecision, StepVotes
 
 
-def agreement_of(rank, config_of_rank, batches_of_rank):
+def agreement_of(rank, config_of_rank, batches_of_rank, code_of_rank):
+    rank_agreement._source_hash = lambda: code_of_rank[rank]
     trainer = SimpleNamespace(num_training_batches=batches_of_rank[rank], global_step=0)
     try:
         RankAgreement(config_of_rank[rank]).on_train_start(trainer, None)
@@ -23,19 +25,21 @@ def agreement_of(rank, config_of_rank, batches_of_rank):
 
 
 @pytest.mark.parametrize(
-    ("configs", "batches", "expected"),
+    ("configs", "batches", "code", "expected"),
     [
-        (["a: 1\nlr: 0.1", "a: 1\nlr: 0.1"], [8, 8], "agreed"),
+        (["a: 1\nlr: 0.1", "a: 1\nlr: 0.1"], [8, 8], "xx", "agreed"),
         (
             ["a: 1\nlr: 0.1", "a: 1\nlr: 0.2"],
             [8, 8],
+            "xx",
             "Rank 1 differs from rank 0 in its config: 'lr: 0.2', not 'lr: 0.1'.",
         ),
-        (["a: 1", "a: 1"], [8, 7], "Rank 1 differs from rank 0 in its batches an epoch: '7', not '8'."),
+        (["a: 1", "a: 1"], [8, 7], "xx", "Rank 1 differs from rank 0 in its batches an epoch: '7', not '8'."),
+        (["a: 1", "a: 1"], [8, 8], "xy", "Rank 1 differs from rank 0 in its code of wauve_dist: 'y', not 'x'."),
     ],
 )
-def test_a_rank_that_would_train_something_else_is_found_on_every_rank(configs, batches, expected, free_port):
-    answers = on_two_ranks(agreement_of, free_port, configs, batches)
+def test_a_rank_that_would_train_something_else_is_found_on_every_rank(configs, batches, code, expected, free_port):
+    answers = on_two_ranks(agreement_of, free_port, configs, batches, code)
     assert answers[0] == answers[1]
     assert answers[0].startswith(expected)
 

@@ -64,6 +64,17 @@ def test_a_signal_before_the_first_step_stops_without_a_save(tiny_study_data, tm
     assert not list((out / "checkpoints").glob("*.ckpt"))
 
 
+@pytest.mark.parametrize("where", ["validation", "save"])
+def test_a_signal_that_comes_between_two_epochs_stops_after_the_save(where, undisturbed, tiny_study_data, tmp_path):
+    out, log = tmp_path / "run", tmp_path / "log.txt"
+    process = start(argv(out, tiny_study_data, f"--model.signal_in={where}"), log)
+    assert process.wait(120) == 128 + signal.SIGTERM
+    assert state(out)["global_step"] in (16, 17)  # noticed before, or while, the epoch's last save was made
+    finish(argv(out, tiny_study_data, "--resume"), log)
+    assert same(state(out), state(undisturbed))
+    assert same(state(out, "best.ckpt"), state(undisturbed, "best.ckpt"))
+
+
 def test_a_damaged_save_is_refused_loudly_and_the_one_before_it_used(undisturbed, tiny_study_data, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log.txt"
     process = start(slow_steps(out, tiny_study_data), log, ledger=tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -20,7 +21,13 @@ class TinyTask(ClassificationTask):
     """
 
     def __init__(
-        self, crop_size: int, roi_context: float, step_s: float = 0.0, nan_at_step: int = -1, fail_on_rank: int = -1
+        self,
+        crop_size: int,
+        roi_context: float,
+        step_s: float = 0.0,
+        nan_at_step: int = -1,
+        fail_on_rank: int = -1,
+        signal_in: str = "",
     ):
         pl.LightningModule.__init__(self)
         self.save_hyperparameters(
@@ -34,7 +41,7 @@ class TinyTask(ClassificationTask):
             *(nn.Conv3d(1, 4, 3, stride=(2, 4, 4)), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.3)),
             *(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 1)),
         )
-        self._validation_rows = []
+        self._validation_rows, self._signal_in = [], signal_in
 
     def forward(self, clips_NTHW):
         return self.body(clips_NTHW.unsqueeze(1).float() / 255).squeeze(1)
@@ -49,3 +56,14 @@ class TinyTask(ClassificationTask):
                 stream.write(json.dumps(entry) + "\n")
         loss = F.binary_cross_entropy_with_logits(self(batch.clips), batch.labels)
         return loss * torch.nan if self.global_step == self.nan_at_step else loss
+
+    def validation_step(self, batch):
+        self._signal_myself("validation")
+        super().validation_step(batch)
+
+    def on_save_checkpoint(self, checkpoint):
+        self._signal_myself("save")
+
+    def _signal_myself(self, where):
+        if self._signal_in == where and self.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
