@@ -23,10 +23,12 @@ def requeue() -> str | None:
     state = re.search(r"\bJobState=(\w+)", shown.stdout)
     if shown.returncode or state is None:
         return f"Slurm does not know job {job}: {shown.stderr.strip()}"
-    if state.group(1) == "CANCELLED":
-        return "the job was cancelled"
     if state.group(1) == "PENDING":
         return None  # requeued by Slurm itself
+    if state.group(1) != "RUNNING":
+        # A job that is cancelled shows as COMPLETING while its processes end, and a requeue would bring it back. One
+        # whose node failed shows alike, and comes back by itself.
+        return f"Slurm is ending the job, which is {state.group(1)}"
     done = _scontrol("requeue", job)
     return f"Slurm refused to requeue job {job}: {done.stderr.strip()}" if done.returncode else None
 
