@@ -52,3 +52,21 @@ def tiny_study_data(tmp_path_factory, launch):
     made = launch("prepare.py", "tracks", "--annotations", folder / "annotations.json", "--out", folder / "tracks")
     assert made.returncode == 0, made.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tmp_path_factory):
+    """The demo's study shrunk to twelve sweeps and a few training steps; all else stays as it is."""
+    import yaml
+
+    configs, folder = REPOSITORY / "configs", tmp_path_factory.mktemp("configs")
+    for name in ("detection", "classification"):
+        config = yaml.safe_load((configs / name / "demo.yaml").read_text())
+        config["trainer"] |= {"max_epochs": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 3}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    study = yaml.safe_load((configs / "study" / "demo.yaml").read_text())
+    study |= {"detector": str(folder / "detection.yaml"), "classifier": str(folder / "classification.yaml")}
+    study["synthetic"] |= {"num_videos": 12, "frame_size": 96, "min_frames": 24, "max_frames": 28}
+    study["synthetic"] |= {"val_fraction": 0.34, "test_fraction": 0.33}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study | {"resamples": 200}))
+    return folder / "study.yaml"

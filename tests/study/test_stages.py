@@ -52,6 +52,14 @@ def test_a_failed_stage_is_not_done_and_starts_over(make_stage, tmp_path):
     assert make_stage().is_done()
 
 
+def test_a_missing_input_is_named(make_stage, tmp_path):
+    stage = make_stage()
+    (tmp_path / "source").unlink()
+    with pytest.raises(StageError, match=r"Stage upper needs .*source, which no stage before it has made"):
+        stage.run(tmp_path)
+    assert not stage.record.exists()
+
+
 def test_an_interrupted_training_resumes(make_stage, tmp_path):
     (tmp_path / "upper.py").write_text(SCRIPT.replace("out.mkdir()", "out.mkdir(exist_ok=True)"))
     (tmp_path / "out" / "checkpoints").mkdir(parents=True)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from wauve_dist.cluster.controller import check_partition, job_state, require_slurm
@@ -27,7 +27,7 @@ from wauve_dist.cluster.training_config import fit_to_profile
 from wauve_dist.structures.provenance import sha256_of
 from wauve_dist.study.chain import open_study, print_result, stages_of, training_config
 from wauve_dist.study.config import StudyConfig
-from wauve_dist.study.stages import Stage, StageError
+from wauve_dist.study.stages import Stage, StageError, position_of
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class StageJob:
     configs: Mapping[Path, str]
 
     def __call__(self) -> None:
-        """Run the stage, unless it is done.
-
-        Raises:
-            StageError: the stage failed, or a config is no longer what was submitted.
-        """
+        """Run the stage, unless it is done; exits with status 1 if it failed, or a config is not what was submitted."""
         leave_submitit(self.working_folder)
+        try:
+            self._run()
+        except StageError as error:
+            sys.exit(f"error: {error}")
+
+    def _run(self) -> None:
         for path, sha256 in self.configs.items():
             if sha256_of(path) != sha256:
                 raise StageError(f"{path} was changed after the study was submitted. Submit the study again.")
@@ -101,48 +103,62 @@ def submit_study(
         StageError: a stage is out of date, or its config faulty.
         SlurmError: Slurm cannot be reached or refuses a job.
     """
-    if dry_run and redo:
-        raise ValueError("--dry-run changes nothing, and --redo removes results: give one of them.")
     require_slurm()
     for partition in {profile.partition, profile.cpu_partition or profile.partition}:
         check_partition(partition)
     folder = job_folder(config.out)
     refuse_if_queued(folder)
-    stages = stages_of(config) if dry_run else open_study(config, redo)
-    num_done = next((number for number, stage in enumerate(stages) if not stage.is_done()), len(stages))
+    stages = stages_of(config)
+    num_done = _num_done(stages, redo)
+    for path in {path for stage in stages for path in stage.inputs}:
+        if not path.is_relative_to(config.out) and not path.is_file():
+            raise ValueError(f"There is no file {path} (from {Path.cwd()}), which the study needs.")
     for stage in stages[:num_done]:
         print(f"{stage.name}: done before, kept")
+    remaining = [(stage, _trainer_options(stage, profile, root / "launch")) for stage in stages[num_done:]]
+    if not dry_run:
+        open_study(config, redo)
     snapshot = Snapshot.of(root, folder) if dry_run else Snapshot.taken(root, folder)
-    jobs = [_job(stage, profile, snapshot, f"{config.out.name}-{stage.name}") for stage in stages[num_done:]]
-    if dry_run:
-        for before, job in zip([None, *jobs], jobs, strict=False):
-            after = f"<{before.name}>" if before else None
-            print(batch_script(replace(job, after=after), folder, snapshot))
-        return 0
     submitted: list[SubmittedJob] = []
-    for job in jobs:
+    for number, (stage, options) in enumerate(remaining):
+        name = f"{config.out.name}-{stage.name}"
+        if dry_run:
+            after = f"<job of {remaining[number - 1][0].name}>" if number else None
+            print(batch_script(_job(name, stage, profile, options, snapshot, after), folder, snapshot))
+            continue
         after = submitted[-1].number if submitted else None
-        submitted.append(submit(replace(job, after=after), folder, snapshot))
+        submitted.append(submit(_job(name, stage, profile, options, snapshot, after), folder, snapshot))
         print(submitted[-1], flush=True)
     if submitted:
-        print(
-            f"Code: {snapshot}\nA stage that fails cancels those after it. Done stages are kept when you submit again."
-        )
-    return _follow_all(submitted, config) if wait else 0
+        print(f"Code: {snapshot}\nA stage that fails cancels those after it; submit again to carry on from it.")
+    return _follow_all(submitted, config) if wait and not dry_run else 0
 
 
-def _job(stage: Stage, profile: SlurmProfile, snapshot: Snapshot, name: str) -> Job:
-    options: tuple[str, ...] = ()
-    if stage.is_training:
-        config = training_config(stage, snapshot.root / "launch")
-        for note in fit_to_profile(config, stage.command[1:], profile):
-            print(f"{stage.name}: {note}", file=sys.stderr)
-        options = tuple(f"--trainer.{key}={config['trainer'][key]}" for key in ("accelerator", "num_nodes", "devices"))
-    else:
+def _num_done(stages: Sequence[Stage], redo: str | None) -> int:
+    """Return how many stages, from the first one on, are done and not to be made anew."""
+    last = position_of(redo, stages) if redo else len(stages)
+    return next((number for number, stage in enumerate(stages[:last]) if not stage.is_done()), last)
+
+
+def _trainer_options(stage: Stage, profile: SlurmProfile, launch_folder: Path) -> tuple[str, ...]:
+    """Check a training's config and return what the trainer has to be told of the profile."""
+    if not stage.is_training:
+        return ()
+    config = training_config(stage, launch_folder)
+    for note in fit_to_profile(config, stage.command[1:], profile):
+        print(f"{stage.name}: {note}", file=sys.stderr)
+    return tuple(f"--trainer.{key}={config['trainer'][key]}" for key in ("accelerator", "num_nodes", "devices"))
+
+
+def _job(
+    name: str, stage: Stage, profile: SlurmProfile, options: tuple[str, ...], snapshot: Snapshot, after: str | None
+) -> Job:
+    if not stage.is_training:
         profile = profile.for_one_process(gpu=stage.command[0] == "predict.py")
     configs = {path: sha256_of(path) for path in stage.inputs if path.suffix == ".yaml"}
     body = StageJob(stage, snapshot.folder / "launch", Path.cwd(), options, configs)
-    return Job(name, ("launch/" + stage.command[0], *stage.command[1:]), body, profile, once=True)
+    script, *arguments = stage.command
+    return Job(name, (f"launch/{script}", *arguments), body, profile, once=True, after=after)
 
 
 def _follow_all(jobs: Sequence[SubmittedJob], config: StudyConfig) -> int:

@@ -77,8 +77,10 @@ class Stage:
             Duration in seconds.
 
         Raises:
-            StageError: the command failed; its own message stands above.
+            StageError: an input is missing, or the command failed; its own message stands above.
         """
+        if missing := [str(path) for path in self.inputs if not path.exists()]:
+            raise StageError(f"Stage {self.name} needs {', '.join(missing)}, which no stage before it has made.")
         script, *arguments = self.command
         argv = [sys.executable, str(launch_folder / script), *arguments]
         if (self.folder / "checkpoints" / "last.ckpt").exists():
@@ -106,8 +108,8 @@ class Stage:
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()
 
 
-def remove_from(name: str, stages: Sequence[Stage]) -> None:
-    """Remove the results of the stage ``name`` and of all that follow.
+def position_of(name: str, stages: Sequence[Stage]) -> int:
+    """Return where the stage ``name`` of ``--redo`` stands among ``stages``.
 
     Raises:
         StageError: there is no such stage.
@@ -115,7 +117,16 @@ def remove_from(name: str, stages: Sequence[Stage]) -> None:
     names = [stage.name for stage in stages]
     if name not in names:
         raise StageError(f"--redo {name}: there is no such stage. The stages are {', '.join(names)}.")
-    for stage in stages[names.index(name) :]:
+    return names.index(name)
+
+
+def remove_from(name: str, stages: Sequence[Stage]) -> None:
+    """Remove the results of the stage ``name`` and of all that follow.
+
+    Raises:
+        StageError: there is no such stage.
+    """
+    for stage in stages[position_of(name, stages) :]:
         stage.record.unlink(missing_ok=True)
         if stage.folder.exists():
             shutil.rmtree(stage.folder)
