@@ -176,6 +176,11 @@ def test_metrics_follow_the_contract(full_run, study):
     assert metrics["detection"]["num_videos_without_annotation"] == 30
     assert {(row["a"], row["b"]) for row in metrics["comparisons"]} == {("I3D <R50>", OTHER)}
     assert all(row["p"] is None or 0 <= row["p"] <= 1 for row in metrics["comparisons"])
+    auc, *others = metrics["comparisons"]
+    assert auc["metric"] == "auc"
+    assert auc["ci_low"] < auc["difference"] < auc["ci_high"]
+    assert (auc["ci_low"] <= 0 <= auc["ci_high"]) is (auc["p"] > 0.05)
+    assert not any("ci_low" in row for row in others)
 
 
 def test_the_same_input_gives_the_same_bytes(full_run, study, evaluate, tmp_path):

@@ -84,6 +84,8 @@ class ModelComparison:
         p: two-sided; NaN where the test is undefined.
         method: the test, in words.
         discordant: for McNemar, videos that only ``a`` and that only ``b`` calls rightly.
+        ci_low: limits of the difference of AUCs, by DeLong's variance; None for other figures.
+        ci_high: the same.
     """
 
     a: str
@@ -93,6 +95,8 @@ class ModelComparison:
     p: float
     method: str
     discordant: tuple[int, int] | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
 
 
 def evaluate_model(
@@ -158,7 +162,9 @@ def _compare(scored: ScoredVideos, a: str, b: str, results: dict[str, ModelAccur
     rows = []
     if _has_two_patients_per_class(scored):
         test = delong_paired_test(scored.positive, scored.scores[a], scored.scores[b], scored.patients)
-        rows.append(ModelComparison(a, b, "auc", test.difference, test.p, test.method))
+        rows.append(
+            ModelComparison(a, b, "auc", test.difference, test.p, test.method, ci_low=test.ci_low, ci_high=test.ci_high)
+        )
     called_first, called_second = (
         scored.scores[name] >= point.threshold.value for name, point in ((a, first), (b, second))
     )

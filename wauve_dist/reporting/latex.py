@@ -72,7 +72,7 @@ def publication_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     if {"metric", "value"} <= set(table.columns):
         return _wide(table)
-    for value in ("value", "net_benefit"):
+    for value in ("value", "net_benefit", "difference"):
         if {value, "ci_low", "ci_high"} <= set(table.columns):
             estimates = [_estimate(*row) for row in table[[value, "ci_low", "ci_high"]].to_numpy()]
             table = table.assign(**{value: estimates}).drop(columns=["ci_low", "ci_high"])

@@ -84,10 +84,7 @@ def _decision_curve(curve: DecisionCurve) -> dict[str, Any]:
 
 
 def _comparison(row: ModelComparison) -> dict[str, Any]:
-    document = asdict(row)
-    if row.discordant is None:
-        del document["discordant"]
-    return document
+    return {name: value for name, value in asdict(row).items() if value is not None}
 
 
 def rounded(value: Any) -> Any:

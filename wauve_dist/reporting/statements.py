@@ -120,7 +120,8 @@ def methods(findings: Findings, seed: int, adjustment: str) -> list[str]:
         )
     if len(results) > 1:
         texts.append(
-            "Models were compared on the same videos: AUC by the paired DeLong test; sensitivity, specificity and "
+            "Models were compared on the same videos: AUC by the paired DeLong test, and the interval of its "
+            "difference by the same variance; sensitivity, specificity and "
             "accuracy by McNemar's exact test; predictive values by the N-1 chi-square test, which ignores that the "
             "videos are the same, and by the generalised score test, which does not and which, where a patient has "
             "several videos, is given for every proportion."
