@@ -1,4 +1,4 @@
-"""Measure speed side by side with the usual way: launch/benchmark.py statistics | coverage | classifier | detector | distributed."""
+"""Measure speed side by side with the usual way; --help lists the parts."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def main(argv: list[str]) -> int:
     coverage.add_argument("--studies", type=int, default=1500, metavar="N", help="of each kind (default: 1500)")
     coverage.add_argument("--seed", type=int, default=0, help="of the studies")
     coverage.set_defaults(run=_coverage)
+    data = parts.add_parser("data", help="duplicate frames in an archive of simulated hashes (a minute)")
+    data.add_argument("--videos", type=int, default=3000, metavar="N", help="in the archive (default: 3000)")
+    data.add_argument("--frames", type=int, default=200, metavar="N", help="of each video (default: 200)")
+    data.add_argument("--seed", type=int, default=0, help="of the simulation")
+    data.set_defaults(run=_data)
     classifier = parts.add_parser("classifier", help="I3D training and inference against PyTorchVideo's")
     _add_model_options(classifier, batch_size=64)
     classifier.add_argument("--crop-size", type=int, default=224, metavar="PX", help="side of the clips")
@@ -76,6 +81,14 @@ def _coverage(options: argparse.Namespace) -> None:
     print(coverage_table(measure_coverage(options.studies, options.seed)))
     print("\nWhere an assumption fails:\n")
     print(coverage_table(measure_coverage(options.studies, options.seed, COUNTEREXAMPLES)))
+
+
+def _data(options: argparse.Namespace) -> None:
+    from wauve_dist.data.linting.benchmark import benchmark_linter
+
+    speed = benchmark_linter(options.videos, options.frames, options.seed)
+    print(f"duplicates among {speed.num_frames:,} simulated frames: {speed.duration_s:.1f} s, {speed.peak_gib:.2f} GiB")
+    print(f"  {speed.num_found} of {speed.num_planted} planted pairs of videos found, {speed.num_extra} others")
 
 
 def _classifier(options: argparse.Namespace) -> None:

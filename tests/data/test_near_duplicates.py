@@ -53,7 +53,7 @@ def cloud():
     return np.concatenate([originals, copies])[rng.permutation(200)]
 
 
-@pytest.mark.parametrize("max_distance", [0, 3, 4, 6, 11])
+@pytest.mark.parametrize("max_distance", [0, 2, 3, 6, 8])
 def test_the_index_finds_the_pairs_that_comparing_all_finds_each_once(cloud, max_distance):
     distances = (cloud[:, None] != cloud[None]).sum(axis=2)
     expected = sorted(map(tuple, np.argwhere(np.triu(distances <= max_distance, k=1)).tolist()))

@@ -23,19 +23,19 @@ from wauve_dist.data.decoding import GreyFrame
 # two different lesions meet.
 MAX_DISTANCE = 6
 
-# Long videos hold frames of one layout and other tissue: of 15 million pairs across the patients of the Cineclip demo
+# Long videos hold frames of one layout and other tissue: of 14 million pairs across the patients of the Cineclip demo
 # set, 23 are that near and none shows the same. Their downward hashes differ by 19 bits or more, those of BUSI's 199
-# near pairs by 11 or fewer.
+# near pairs by 10 or fewer.
 MAX_DOWNWARD_DISTANCE = 14
 
 _NUM_BITS = 64
 
-# Every fourth bit makes a band: neighbouring places brighten together, and bands of neighbours would fill few buckets.
-_NUM_BANDS = 4
-_BAND_BITS = _NUM_BITS // _NUM_BANDS
+# Every third bit makes a band: neighbouring places brighten together, so bands of neighbours would fill few buckets. On
+# the Cineclip demo set three bands bring up 3.6 times fewer candidates than four, whose buckets are larger.
+_NUM_BANDS = 3
 
-# Candidate pairs compared at once: 8 bytes each for two indices and their hashes, 128 MiB in all.
-_CHUNK = 1 << 22
+# Candidate pairs compared at once; their indices and hashes fit a processor's cache.
+_CHUNK = 1 << 17
 
 
 def difference_hash(frame: GreyFrame) -> np.uint64:
@@ -69,37 +69,39 @@ def near_pairs(
 ) -> Iterator[NDArray[np.int64]]:
     """Find all pairs of frames at most ``max_distance`` bits apart, in chunks.
 
-    Hashes that differ in d bits differ in at most d // 4 bits of at least one of four bands, so a frame is compared
+    Hashes that differ in d bits differ in at most d // 3 bits of at least one of three bands, so a frame is compared
     only with those in the buckets that far from its own. Time grows with their number, memory does not.
 
     Args:
         hashes: uint64 [N].
         owners: int [N], the video of each frame; pairs within one owner are left out. None keeps all pairs.
-        max_distance: bits, 0 to 11.
+        max_distance: bits, 0 to 8.
 
     Yields:
         int64 [P, 2], each pair once, in no order.
     """
-    assert 0 <= max_distance < 3 * _NUM_BANDS, max_distance
+    assert 0 <= max_distance < 3 * _NUM_BANDS, max_distance  # beyond, too many buckets are near
     reach = max_distance // _NUM_BANDS
-    masks = [_band_mask(band) for band in range(_NUM_BANDS)]
+    masks = [_mask(range(band, _NUM_BITS, _NUM_BANDS)) for band in range(_NUM_BANDS)]
     for band in range(_NUM_BANDS):
-        keys = _band_keys(hashes, band)
+        places = range(band, _NUM_BITS, _NUM_BANDS)
+        keys = _band_keys(hashes, places)
         order = np.argsort(keys, kind="stable")
-        starts = np.searchsorted(keys[order], np.arange((1 << _BAND_BITS) + 1))
+        starts = np.searchsorted(keys[order], np.arange((1 << len(places)) + 1))
         sorted_keys, sorted_hashes = keys[order], hashes[order]
-        for flip in _flips(reach):
+        for flip in _flips(len(places), reach):
             for first, second in _candidates(sorted_keys, starts, flip):
                 differing = sorted_hashes[first] ^ sorted_hashes[second]
-                near = np.bitwise_count(differing) <= max_distance
+                near = np.flatnonzero(np.bitwise_count(differing) <= max_distance)
+                pairs, differing = np.stack([order[first[near]], order[second[near]]], axis=1), differing[near]
                 if owners is not None:
-                    near &= owners[order[first]] != owners[order[second]]
-                first, second, differing = first[near], second[near], differing[near]
+                    across = owners[pairs[:, 0]] != owners[pairs[:, 1]]
+                    pairs, differing = pairs[across], differing[across]
                 for earlier in masks[:band]:  # a pair belongs to the first band that brings it up
                     unseen = np.bitwise_count(differing & earlier) > reach
-                    first, second, differing = first[unseen], second[unseen], differing[unseen]
-                if len(first):
-                    yield np.stack([order[first], order[second]], axis=1)
+                    pairs, differing = pairs[unseen], differing[unseen]
+                if len(pairs):
+                    yield pairs
 
 
 def near_duplicate_groups(hashes: NDArray[np.uint64], max_distance: int = MAX_DISTANCE) -> NDArray[np.int32]:
@@ -107,7 +109,7 @@ def near_duplicate_groups(hashes: NDArray[np.uint64], max_distance: int = MAX_DI
 
     Args:
         hashes: uint64 [N].
-        max_distance: bits, 0 to 11.
+        max_distance: bits, 0 to 8.
 
     Returns:
         int32 [N], the group of each frame, counted from 0 in order of first appearance.
@@ -123,31 +125,30 @@ def _packed(bits: NDArray[np.bool_]) -> np.uint64:
     return value
 
 
-def _band_mask(band: int) -> np.uint64:
-    bits = range(band, _NUM_BITS, _NUM_BANDS)
-    mask: np.uint64 = np.uint64(sum(1 << bit for bit in bits))
+def _mask(places: range) -> np.uint64:
+    mask: np.uint64 = np.uint64(sum(1 << place for place in places))
     return mask
 
 
-def _band_keys(hashes: NDArray[np.uint64], band: int) -> NDArray[np.int64]:
+def _band_keys(hashes: NDArray[np.uint64], places: range) -> NDArray[np.int64]:
     keys = np.zeros(len(hashes), np.int64)
-    for place, bit in enumerate(range(band, _NUM_BITS, _NUM_BANDS)):
-        keys |= (((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place)).astype(np.int64)
+    for bit, place in enumerate(places):
+        keys |= (((hashes >> np.uint64(place)) & np.uint64(1)) << np.uint64(bit)).astype(np.int64)
     return keys
 
 
-def _flips(reach: int) -> Iterator[int]:
+def _flips(num_places: int, reach: int) -> Iterator[int]:
     """Differences of two keys that are at most ``reach`` bits apart."""
     for num_bits in range(reach + 1):
-        for places in combinations(range(_BAND_BITS), num_bits):
-            yield sum(1 << place for place in places)
+        for bits in combinations(range(num_places), num_bits):
+            yield sum(1 << bit for bit in bits)
 
 
 def _candidates(
     keys: NDArray[np.int64], starts: NDArray[np.intp], flip: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
     """Positions of every pair whose sorted keys differ by ``flip``, once each, in chunks."""
-    positions = np.arange(len(keys))
+    positions = np.arange(len(keys), dtype=np.int32)
     partner = keys ^ flip
     if flip:
         positions = positions[keys < partner]
@@ -163,6 +164,7 @@ def _candidates(
         high = max(low + 1, int(np.searchsorted(ends, done + _CHUNK, side="right")))
         repeats = lengths[low:high]
         first = np.repeat(positions[low:high], repeats)
-        offset = np.arange(len(first)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        yield first, np.repeat(begin[low:high], repeats) + offset
+        # Where a run of partners begins, less where it begins in this chunk.
+        shift = (begin[low:high] - (np.cumsum(repeats) - repeats)).astype(np.int32)
+        yield first, np.repeat(shift, repeats) + np.arange(len(first), dtype=np.int32)
         low = high

@@ -29,7 +29,11 @@ def box_findings(manifest: pd.DataFrame, annotations: Annotations, hashes: Frame
         annotations: unchecked boxes (``parse_annotations``).
         hashes: of the manifest's videos, in its order.
     """
-    boxes = annotations.boxes.merge(annotations.frames, on=["video_id", "frame"], how="left")
+    listed_twice = annotations.frames.duplicated(["video_id", "frame"])
+    for row in annotations.frames[listed_twice].itertuples():
+        text = "The frame is listed twice in images."
+        yield Finding("error", "frame-twice", text, "Keep one entry with all boxes.", row.video_id, int(row.frame))
+    boxes = annotations.boxes.merge(annotations.frames[~listed_twice], on=["video_id", "frame"], how="left")
     yield from _impossible(boxes)
     yield from _jumps(boxes)
     yield from _against_manifest(manifest, annotations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,19 @@ from numpy.typing import NDArray
 
 from wauve_dist.data.linting.findings import Finding
 from wauve_dist.data.linting.frame_hashes import FrameHashes
-from wauve_dist.data.near_duplicates import near_pairs
+from wauve_dist.data.near_duplicates import MAX_DOWNWARD_DISTANCE, near_pairs
 
 # One similar view can be chance; a tenth of a video is a copy.
 _MIN_COPIED_SHARE = 0.1
+
+
+class _Difference(NamedTuple):
+    """A column in which two videos of one picture differ, its values, and what to do."""
+
+    column: str
+    here: object
+    there: object
+    remedy: str
 
 
 def shared_frames(hashes: FrameHashes) -> pd.DataFrame:
@@ -21,26 +31,51 @@ def shared_frames(hashes: FrameHashes) -> pd.DataFrame:
 
     Returns:
         A row per pair: first, second (places of the videos, first < second), num_first, num_second (frames of each
-        that the other one has too; repeats of one frame count once), num_identical (of num_first, to the pixel),
-        first_frame, second_frame (the most alike pair).
+        that the other one has too), num_identical (of num_first, to the pixel), first_frame, second_frame (the most
+        alike pair).
     """
-    # A frozen image counts once, or a title card would meet itself a thousand times.
-    _, kept = np.unique(np.stack([hashes.videos.astype(np.uint64), hashes.pixels], axis=1), axis=0, return_index=True)
-    videos, pixels, pictures = hashes.videos[kept], hashes.pixels[kept], hashes.pictures[kept]
-    chunks = [_in_video_order(pairs, videos).astype(np.int32) for pairs in near_pairs(pictures, videos)]
-    first, second = np.concatenate([np.empty((0, 2), np.int32), *chunks]).T
-    pairs = pd.DataFrame({"first": videos[first], "second": videos[second]})
-    pairs["distance"] = np.bitwise_count(pictures[first] ^ pictures[second])
-    pairs["identical"] = pixels[first] == pixels[second]
-    pairs["first_frame"], pairs["second_frame"] = hashes.frames[kept][first], hashes.frames[kept][second]
-    pairs = pairs.sort_values(
-        ["first", "second", "identical", "distance", "first_frame"], ascending=[True, True, False, True, True]
+    # Adjacent frames often look the same, so pictures are compared once per video, whatever the number of its frames.
+    looks, shown, counts = np.unique(
+        np.stack([hashes.videos.astype(np.uint64), hashes.pictures, hashes.downward], axis=1),
+        axis=0,
+        return_index=True,
+        return_counts=True,
     )
-    groups = pairs.groupby(["first", "second"])
-    table = groups[["first_frame", "second_frame"]].first()
-    table["num_first"], table["num_second"] = groups["first_frame"].nunique(), groups["second_frame"].nunique()
-    table["num_identical"] = pairs[pairs["identical"]].groupby(["first", "second"])["first_frame"].nunique()
-    return table.fillna({"num_identical": 0}).astype(int).reset_index()
+    videos, frames = hashes.videos[shown], hashes.frames[shown]
+    pictures, downward = looks[:, 1], looks[:, 2]
+    chunks = [np.empty((0, 2), np.int32)]
+    for pairs in near_pairs(pictures, videos):
+        agree = np.bitwise_count(downward[pairs[:, 0]] ^ downward[pairs[:, 1]]) <= MAX_DOWNWARD_DISTANCE
+        chunks.append(_in_video_order(pairs[agree], videos).astype(np.int32))
+    first, second = np.concatenate(chunks).T
+    near = pd.DataFrame({"first": videos[first], "second": videos[second], "first_look": first, "second_look": second})
+    near["distance"] = np.bitwise_count(pictures[first] ^ pictures[second])
+    near = near.sort_values(["first", "second", "distance", "first_look", "second_look"])
+    table = near.groupby(["first", "second"])[["first_look", "second_look"]].first()
+    table["first_frame"], table["second_frame"] = frames[table["first_look"]], frames[table["second_look"]]
+    for side in ("first", "second"):
+        matched = near.drop_duplicates(["first", "second", f"{side}_look"])
+        num_frames = pd.Series(counts[matched[f"{side}_look"]], index=matched.index)
+        table[f"num_{side}"] = num_frames.groupby([matched["first"], matched["second"]]).sum()
+    identical = _identical_frames(hashes)
+    table["num_identical"] = identical["num_identical"].reindex(table.index, fill_value=0)
+    table.update(identical[["first_frame", "second_frame"]])
+    return table.drop(columns=["first_look", "second_look"]).astype(int).reset_index()
+
+
+def _identical_frames(hashes: FrameHashes) -> pd.DataFrame:
+    """Per pair of videos (the index first, second): num_identical, first_frame, second_frame."""
+    frames = pd.DataFrame({"pixels": hashes.pixels, "video": hashes.videos, "frame": hashes.frames})
+    held = frames.groupby(["pixels", "video"])["frame"].agg(["first", "size"]).reset_index()
+    held = held[held.duplicated("pixels", keep=False)]
+    pairs = held.merge(held, on="pixels", suffixes=("_first", "_second"))
+    pairs = pairs[pairs["video_first"] < pairs["video_second"]].sort_values("first_first")
+    groups = pairs.rename(columns={"video_first": "first", "video_second": "second"}).groupby(["first", "second"])
+    return groups.agg(
+        num_identical=("size_first", "sum"),
+        first_frame=("first_first", "first"),
+        second_frame=("first_second", "first"),
+    )
 
 
 def duplicate_findings(manifest: pd.DataFrame, hashes: FrameHashes) -> Iterator[Finding]:
@@ -58,28 +93,20 @@ def duplicate_findings(manifest: pd.DataFrame, hashes: FrameHashes) -> Iterator[
         is_copy = pair.num_identical > 0 or share >= _MIN_COPIED_SHARE
         shared = f"{pair.num_first} of {hashes.num_frames[a]} frames are in {video_ids[b]!r} too, "
         shared += f"{pair.num_identical} of them identical"
-        for check, first, second, remedy in (
-            ("duplicate-across-splits", splits.iloc[a], splits.iloc[b], "Give both one patient_id and split anew."),
-            ("duplicate-across-labels", labels.iloc[a], labels.iloc[b], "Find out which label is right; drop a copy."),
-        ):
-            if pd.notna(first) and pd.notna(second) and first != second:
-                yield Finding(
-                    "error" if is_copy else "warning",
-                    check,
-                    f"{shared}; {check.rsplit('-', 1)[1].removesuffix('s')} {first} here, {second} there.",
-                    remedy,
-                    video_ids[a],
-                    int(pair.first_frame),
-                    video_ids[b],
-                    int(pair.second_frame),
-                    float(share + pair.num_identical),
-                )
-        if patients[a] != patients[b]:
+        differences = [
+            _Difference("split", splits.iloc[a], splits.iloc[b], "Give both one patient_id and split anew."),
+            _Difference("label", labels.iloc[a], labels.iloc[b], "Find out which label is right; drop a copy."),
+        ]
+        found = [d for d in differences if pd.notna(d.here) and pd.notna(d.there) and d.here != d.there]
+        if not found and patients[a] != patients[b]:
+            remedy = "If it is one patient, give both one patient_id, so that no split tears them apart."
+            found = [_Difference("patient", patients[a], patients[b], remedy)]
+        for difference in found:
             yield Finding(
-                "warning",
-                "duplicate-across-patients",
-                f"{shared}; patient {patients[a]!r} here, {patients[b]!r} there.",
-                "If it is one patient, give both one patient_id, so that no split tears them apart.",
+                "error" if is_copy and difference.column != "patient" else "warning",
+                f"duplicate-across-{difference.column}s",
+                f"{shared}; {difference.column} {difference.here} here, {difference.there} there.",
+                difference.remedy,
                 video_ids[a],
                 int(pair.first_frame),
                 video_ids[b],
