@@ -87,7 +87,8 @@ def _data(options: argparse.Namespace) -> None:
     from wauve_dist.data.linting.benchmark import benchmark_linter
 
     speed = benchmark_linter(options.videos, options.frames, options.seed)
-    print(f"duplicates among {speed.num_frames:,} simulated frames: {speed.duration_s:.1f} s, {speed.peak_gib:.2f} GiB")
+    print(f"duplicates among {speed.num_frames:,} simulated frames: {speed.duration_s:.1f} s")
+    print(f"  {speed.cpu_s:.1f} s of processor time, {speed.peak_gib:.2f} GiB at most")
     print(f"  {speed.num_found} of {speed.num_planted} planted pairs of videos found, {speed.num_extra} others")
 
 
