@@ -122,7 +122,10 @@ def test_reading_times_are_in_metrics_json_in_the_tables_and_on_the_page(files, 
                 assert sum(group[condition][metric][count] for group in groups) == whole[count]
     written = pd.read_csv(report / "tables" / "reading_time_groups.csv")
     assert len(written) == 3 * 2 * 6
-    assert set(pd.read_csv(report / "tables" / "reading_times.csv")["reader"]) == set(times["readers"])
+    of_readers = pd.read_csv(report / "tables" / "reading_times.csv").set_index("reader")
+    assert set(of_readers.index) == set(times["readers"])
+    assert of_readers.loc["R2", "ratio"] == times["readers"]["R2"]["ratio"]["value"]
+    assert of_readers.loc["average", "p"] == times["readers"]["average"]["test"]["p"]
     page = (report / "report.html").read_text()
     assert "Time per reading" in page
     assert f"{groups[0]['low_s']:.1f} to {groups[0]['high_s']:.1f} s" in page

@@ -159,9 +159,10 @@ def _time_tables(document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         row = {"reader": reader}
         for condition in _conditions_of(times):
             row |= {f"{condition}_{quantile}": value for quantile, value in times[condition].items()}
-        rows.append(
-            row | {f"ratio_{key}": value for key, value in times.get("ratio", {}).items()} | times.get("test", {})
-        )
+        if "ratio" in times:
+            row |= {"ratio": times["ratio"]["value"]}
+            row |= {f"ratio_{limit}": times["ratio"][limit] for limit in ("ci_low", "ci_high")}
+        rows.append(row | {key: value for key, value in times.get("test", {}).items() if key != "method"})
     tables = {"reading_times": pd.DataFrame(rows)}
     if document["groups"]:
         tables["reading_time_groups"] = pd.DataFrame(
@@ -182,10 +183,11 @@ def _time_tables(document: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def assisted_test(reader: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
-    """The paper's test (the first) of a metric, assisted against alone; empty where there is none."""
+def assisted_test(reader: Mapping[str, Any], metric: str, *, clustered: bool = False) -> Mapping[str, Any]:
+    """The paper's test of a metric, assisted against alone, or the clustered one; empty where there is none."""
     tests = reader["p"].get("assisted against alone", [])
-    return next((test for test in tests if test["metric"] == metric), {})
+    of_kind = (test for test in tests if ("score" in test["method"]) is clustered)
+    return next((test for test in of_kind if test["metric"] == metric), {})
 
 
 def _conditions_of(part: Mapping[str, Any]) -> list[str]:

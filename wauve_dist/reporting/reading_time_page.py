@@ -69,12 +69,13 @@ def _group(group: Mapping[str, Any]) -> dict[str, Any]:
     conditions = [name for name in CONDITIONS if name in group]
     cells = []
     for metric in _METRICS:
-        test = assisted_test(group, metric)
+        test, clustered = (assisted_test(group, metric, clustered=kind) for kind in (False, True))
         cells.append(
             {
                 "values": [percent(group[condition][metric]["value"]) for condition in conditions],
                 "p": p_value(test["p"]) if test else "",
                 "p_adjusted": p_value(test["p_adjusted"]) if "p_adjusted" in test else "",
+                "p_clustered": p_value(clustered["p"]) if clustered else "",
             }
         )
     return {
