@@ -180,6 +180,13 @@ def test_pseudonyms_depend_on_the_key_alone(tmp_path):
     assert not set(other.manifest["patient_id"]) & set(first.manifest["patient_id"])
 
 
+def test_the_key_may_not_lie_among_the_data(tmp_path):
+    write(tmp_path / "a.dcm", frames())
+    with pytest.raises(SourceDataError, match="lies in --out"):
+        import_dicom(tmp_path / "a.dcm", tmp_path / "out", tmp_path / "out" / "key", None, 0.0, 0.0, seed=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_is_read_at_any_depth_and_what_it_holds_is_counted(tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     write(tmp_path / "in" / "IM1", frames(1), "")

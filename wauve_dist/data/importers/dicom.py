@@ -76,9 +76,12 @@ def import_dicom(
         seed: of the split.
 
     Raises:
-        SourceDataError: no DICOM found, more than 8 bits a pixel, undecodable pixels, a file of ``cases`` is absent.
+        SourceDataError: no DICOM found, more than 8 bits a pixel, undecodable pixels, a file of ``cases`` is absent,
+            a key among the data.
     """
     files, num_other = _dicom_files(source)
+    if key.resolve().is_relative_to(out.resolve()):
+        raise SourceDataError(f"--key {key}: lies in --out, and would be handed on with the data. Keep it elsewhere.")
     secret = _secret(key)
     folder = source if source.is_dir() else source.parent
     listed = _cases(cases, [file.relative_to(folder).as_posix() for file in files])
