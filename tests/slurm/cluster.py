@@ -56,9 +56,14 @@ MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
 KillWait=5
+SlurmdTimeout={node_timeout_s}
 GresTypes=gpu
 {nodes}
-PartitionName=main Nodes={node_names} Default=YES MaxTime=INFINITE State=UP
+# Jobs of `main` take the nodes of those of `spare`, which are asked to stop and queued again.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes={node_names} Default=YES MaxTime=INFINITE State=UP PriorityTier=2
+PartitionName=spare Nodes={node_names} MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
 """
 _NODE_CONF = (
     "NodeName={name} NodeHostname={name} NodeAddr=127.0.0.1 Port={port} CPUs=64 RealMemory=64000 Gres=gpu:{gpus}"
@@ -78,7 +83,20 @@ class FinishedJob:
 class Cluster:
     """A running cluster; ``environment`` leads Slurm's commands to it."""
 
+    folder: Path
     environment: Mapping[str, str]
+    nodes: dict[str, subprocess.Popen[bytes]]
+
+    def boot(self, node: str) -> None:
+        """Switch a node on."""
+        command = f"hostname {node} && mount --bind {self.folder}/hosts /etc/hosts && slurmd -D -N {node}"
+        self.nodes[node] = _started([*_NAMESPACES, "sh", "-c", command], self.folder / f"{node}.log", self.environment)
+
+    def cut_power(self, node: str) -> None:
+        """End a node with all that runs on it, and without a word to the controller."""
+        # unshare ignores SIGTERM; when it is killed, the kernel ends all that lives in its namespace.
+        self.nodes[node].kill()
+        self.nodes.pop(node).wait()
 
     def call(self, *command: str | Path, cwd: Path | None = None) -> str:
         """Run one of Slurm's commands; return what it prints."""
@@ -101,8 +119,16 @@ class Cluster:
 
     def wait(self, job: str, timeout_s: float) -> FinishedJob:
         """Wait for a job's end; a job that takes longer is cancelled and its log raised."""
+        found = self._wait_until(lambda state: state not in _UNFINISHED, job, timeout_s)
+        return FinishedJob(found["JobState"], int(found["ExitCode"].split(":")[0]), Path(found["StdOut"]).read_text())
+
+    def wait_for_state(self, job: str, state: str, timeout_s: float) -> None:
+        """Wait until a job is, for example, PENDING again."""
+        self._wait_until(lambda current: current == state, job, timeout_s)
+
+    def _wait_until(self, reached: Callable[[str], bool], job: str, timeout_s: float) -> dict[str, str]:
         deadline = time.monotonic() + timeout_s
-        while (found := self.properties("job", job))["JobState"] in _UNFINISHED:
+        while not reached((found := self.properties("job", job))["JobState"]):
             if time.monotonic() > deadline:
                 self.call("scancel", job)
                 log = Path(found["StdOut"])
@@ -111,7 +137,7 @@ class Cluster:
                     f"{log.read_text() if log.exists() else ''}"
                 )
             time.sleep(_POLL_S)
-        return FinishedJob(found["JobState"], int(found["ExitCode"].split(":")[0]), Path(found["StdOut"]).read_text())
+        return found
 
 
 def missing_requirement() -> str | None:
@@ -127,14 +153,19 @@ def missing_requirement() -> str | None:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster whose files all lie in ``folder``; stop all its processes at the end."""
-    _write_configuration(folder)
-    cluster = Cluster({**os.environ, "SLURM_CONF": str(folder / "slurm.conf")})
+def running_cluster(folder: Path, node_timeout_s: int = 300) -> Iterator[Cluster]:
+    """Run a cluster whose files all lie in ``folder``; stop all its processes at the end.
+
+    A node that does not answer for ``node_timeout_s`` is down, and its jobs have failed.
+    """
+    _write_configuration(folder, node_timeout_s)
+    cluster = Cluster(folder, {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}, {})
     with ExitStack() as daemons:
 
         def start(name: str, *command: str | Path) -> None:
-            daemons.enter_context(_daemon(command, folder / f"{name}.log", cluster.environment))
+            process = _started(command, folder / f"{name}.log", cluster.environment)
+            daemons.callback(process.wait)
+            daemons.callback(process.kill)
 
         # --force: munged wants a socket folder that all users may enter, which a test's folder is not.
         files = {"key": "key-file", "socket": "socket", "pid": "pid-file", "seed": "seed-file", "munged": "log-file"}
@@ -143,13 +174,13 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         _wait_for(lambda: (folder / "munge.socket").exists(), "munged", folder)
         start("slurmctld", "slurmctld", "-D")
         for node in NODES:
-            boot = f"hostname {node} && mount --bind {folder}/hosts /etc/hosts && slurmd -D -N {node}"
-            start(node, *_NAMESPACES, "sh", "-c", boot)
+            cluster.boot(node)
+            daemons.callback(lambda node=node: node in cluster.nodes and cluster.cut_power(node))
         _wait_for(lambda: _num_idle_nodes(cluster) == len(NODES), "Slurm", folder)
         yield cluster
 
 
-def _write_configuration(folder: Path) -> None:
+def _write_configuration(folder: Path, node_timeout_s: int) -> None:
     with ExitStack() as held:
         ports = [_free_port(held) for _ in range(1 + len(NODES))]
     nodes = [
@@ -162,6 +193,7 @@ def _write_configuration(folder: Path) -> None:
         "first_job_id": 1 + os.getpid() % 9000,
         "nodes": "\n".join(nodes),
         "node_names": ",".join(NODES),
+        "node_timeout_s": node_timeout_s,
     }
     (folder / "slurm.conf").write_text(_SLURM_CONF.format(**settings))
     (folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
@@ -179,19 +211,12 @@ def _write_configuration(folder: Path) -> None:
     (folder / "munge.key").write_bytes(os.urandom(128))
 
 
-@contextmanager
-def _daemon(command: Sequence[str | Path], log: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    with log.open("wb") as output:
+def _started(command: Sequence[str | Path], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
         # A session of its own, so that Ctrl-C stops the test, which then stops the daemons in order.
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
         )
-    try:
-        yield
-    finally:
-        # unshare ignores SIGTERM; when it is killed, the kernel ends all that lives in its namespace.
-        process.kill()
-        process.wait()
 
 
 def _wait_for(ready: Callable[[], bool], what: str, folder: Path) -> None:
@@ -207,7 +232,7 @@ def _num_idle_nodes(cluster: Cluster) -> int:
     command = ["sinfo", "--noheader", "--states=idle", "--Node", "--format=%N"]
     environment = dict(cluster.environment)
     done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, env=environment, check=False)
-    return len(done.stdout.split())  # nothing as long as no controller answers
+    return len(set(done.stdout.split()))  # nothing as long as no controller answers
 
 
 def _free_port(held: ExitStack) -> int:

@@ -1,5 +1,11 @@
+import sys
+from pathlib import Path
+
 import pytest
 from cluster import missing_requirement, running_cluster
+
+# The tiny model and the comparison of runs are those of the tests of training.
+sys.path.append(str(Path(__file__).parents[1] / "training"))
 
 
 @pytest.fixture(scope="session")

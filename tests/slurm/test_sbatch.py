@@ -12,11 +12,11 @@ from cluster import NODES, running_cluster
 from wauve_dist.data.datamodules import ClipDataModule
 from wauve_dist.tasks.classification import ClassificationTask
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = Path("slurm", "train.sbatch")
-TRAINING_S = 240
+TRAINING_S = 400
 
 # Two processes instead of the file's eight: options of sbatch, and what the trainer has to be told of them.
 TWO_PROCESSES = {
@@ -52,6 +52,7 @@ def submit_training(cluster, tiny_study_data, tmp_path_factory):
             *("--data.manifest", folder / "manifest.csv", "--data.cache_dir", folder / "cache"),
             *("--data.tracks", tiny_study_data / "tracks" / "tracks.parquet", "--data.batch_size", 2),
             *("--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", "--trainer.max_epochs", 1, *told),
+            "--trainer.check_val_every_n_epoch=1",
             options=[*options, f"--output={folder}/%j.log"],
             cwd=REPOSITORY,
         )
@@ -67,7 +68,7 @@ def test_two_processes_leave_one_run_and_the_validation_of_one_process(submit_tr
     assert (job.state, job.exit_code) == ("COMPLETED", 0), job.log
     assert "Starting with 2 processes" in job.log
 
-    assert {entry.name for entry in run.iterdir()} == {"checkpoints", "config.yaml", "metrics", "wandb"}
+    assert {entry.name for entry in run.iterdir()} == {"checkpoints", "config.yaml", "metrics", "run.json", "wandb"}
     assert {entry.name for entry in (run / "checkpoints").glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
     assert (run / "checkpoints" / "best.ckpt.provenance.json").is_file()
     [metrics] = run.rglob("metrics.csv")
@@ -107,24 +108,17 @@ def test_a_used_run_folder_fails_the_whole_job_and_stays_as_it_was(submit_traini
 
 
 def test_every_process_is_given_its_node_and_the_options_as_they_were(cluster, tmp_path):
-    # In place of Python, a script that tells what it was given.
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    (tmp_path / "launch").mkdir()
-    (tmp_path / "launch" / "train.py").touch()
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.write_text(
-        "#!/usr/bin/env bash\n"
+    put_in_place_of_python(
+        tmp_path,
         'echo "$(hostname) $SLURM_LOCALID $CUDA_VISIBLE_DEVICES $OMP_NUM_THREADS $PWD $(printf "<%s>" "$@")"\n'
-        '[[ $SLURM_PROCID != 0 ]] || scontrol --oneliner show step "$SLURM_JOB_ID.$SLURM_STEP_ID"\n'
+        '[[ $SLURM_PROCID != 0 ]] || scontrol --oneliner show step "$SLURM_JOB_ID.$SLURM_STEP_ID"\n',
     )
-    python.chmod(0o755)
-    job = cluster.submit(
-        *(REPOSITORY / SCRIPT, "--out", "runs/two words", "--model.lr=1e-3", "*"), options=["--nodes=2"], cwd=tmp_path
-    )
+    words = ["--out", "runs/two words", "--model.lr=1e-3", "*", "100%a"]
+    job = cluster.submit(REPOSITORY / SCRIPT, *words, options=["--nodes=2"], cwd=tmp_path)
     finished = cluster.wait(job, 60)
     assert (finished.state, finished.exit_code) == ("COMPLETED", 0), finished.log
     lines = finished.log.splitlines()
-    given = f"0,1,2,3,4,5,6,7 1 {tmp_path} <launch/train.py><--out><runs/two words><--model.lr=1e-3><*>"
+    given = f"0,1,2,3,4,5,6,7 1 {tmp_path} <launch/train.py><--out><runs/two words><--model.lr=1e-3><*><100%a>"
     assert sorted(line for line in lines if not line.startswith("StepId")) == [
         f"{node} {local_rank} {given}" for node in NODES for local_rank in range(8)
     ]
@@ -132,8 +126,29 @@ def test_every_process_is_given_its_node_and_the_options_as_they_were(cluster, t
     [step] = [line for line in lines if line.startswith("StepId")]
     assert "TresPerStep=cpu:96 " in step
     properties = cluster.properties("job", job)
-    assert (properties["MinMemoryNode"], properties["Requeue"]) == ("0", "0")
+    assert (properties["MinMemoryNode"], properties["Requeue"]) == ("0", "1")
     assert (tmp_path / f"slurm-{job}.log").is_file()
+
+
+def put_in_place_of_python(root, commands):
+    """Make a folder look like a checkout whose Python is a shell script that tells what it was given."""
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / "launch").mkdir()
+    (root / "launch" / "train.py").touch()
+    python = root / ".venv" / "bin" / "python"
+    python.write_text(f"#!/usr/bin/env bash\n{commands}")
+    python.chmod(0o755)
+
+
+def test_an_array_trains_once_for_each_of_its_numbers(cluster, tmp_path):
+    put_in_place_of_python(tmp_path, 'printf "<%s>" "$@" >"told-$SLURM_ARRAY_TASK_ID-$SLURM_PROCID"\n')
+    words = ["--out", "runs/seed-%a", "--seed_everything", "%a"]
+    options = ["--array=3,5", "--ntasks-per-node=1", "--gpus-per-node=1", "--wait"]
+    cluster.submit(REPOSITORY / SCRIPT, *words, options=options, cwd=tmp_path)
+    told = {path.name: path.read_text() for path in tmp_path.glob("told-*")}
+    assert told == {
+        f"told-{seed}-0": f"<launch/train.py><--out><runs/seed-{seed}><--seed_everything><{seed}>" for seed in (3, 5)
+    }
 
 
 def test_a_job_from_elsewhere_says_where_to_submit(cluster, tmp_path):
