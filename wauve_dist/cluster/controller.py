@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -45,14 +46,19 @@ class JobState:
 
 
 def require_slurm() -> None:
-    """Refuse to go on where Slurm's commands are not installed.
+    """Refuse to go on where Slurm's commands are not installed, or would not do as the profile says.
 
     Raises:
         SlurmError: names the missing command.
+        ValueError: names variables that sbatch prefers to the options in its script.
     """
     for command in ("sinfo", "sbatch", "scontrol", "squeue", "srun"):
         if shutil.which(command) is None:
             raise SlurmError(f"--slurm: there is no command {command} here. Submit from a login node of the cluster.")
+    if overriding := sorted(name for name in os.environ if name.startswith("SBATCH_")):
+        raise ValueError(
+            f"{', '.join(overriding)} would override the profile. Unset, and say it there, or with --slurm.KEY."
+        )
 
 
 def check_partition(name: str | None) -> None:
