@@ -43,6 +43,7 @@ def main(argv: list[str]) -> int:
     distributed.add_argument("--processes", type=int, default=2, metavar="N", help="on this machine (default: 2)")
     distributed.add_argument("--batch-size", type=int, default=4, metavar="N", help="clips a process (default: 4)")
     distributed.add_argument("--crop-size", type=int, default=64, metavar="PX", help="side of the clips (default: 64)")
+    distributed.add_argument("--repetitions", type=int, default=9, metavar="N", help="timings (default: 9)")
     distributed.set_defaults(run=_distributed)
     options = parser.parse_args(argv)
     try:
@@ -121,7 +122,7 @@ def _detector(options: argparse.Namespace) -> None:
 def _distributed(options: argparse.Namespace) -> None:
     from wauve_dist.training.distributed_benchmark import Workload, print_distributed_benchmark
 
-    print_distributed_benchmark(Workload(options.processes, options.batch_size, options.crop_size))
+    print_distributed_benchmark(Workload(options.processes, options.batch_size, options.crop_size, options.repetitions))
 
 
 if __name__ == "__main__":

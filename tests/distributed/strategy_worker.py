@@ -20,6 +20,7 @@ from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
+from wauve_dist.tasks.optimizers import optimizer_and_schedule
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "strategy"
 NUM_SAMPLES, GLOBAL_BATCH, NUM_VALIDATED = 8, 4, 5  # two steps an epoch; an uneven share to validate
@@ -73,6 +74,25 @@ class Frames(Dataset):
         return FrameBatch(frames, boxes_xyxy, [f"video {n}" for n in numbers], [0] * len(numbers))
 
 
+class Perceptron(pl.LightningModule):
+    """So small that fp16 runs on a CPU; its first gradients overflow fp16 at a loss scale of 2^16."""
+
+    def __init__(self, optimizer, lr, lr_batch_size, weight_decay, schedule, warmup_fraction, milestones=()):
+        super().__init__()
+        self.save_hyperparameters()
+        self.layers = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def training_step(self, batch):
+        outputs = self.layers(batch.clips.float().mean(dim=(2, 3)) / 128)
+        return 100 * nn.functional.mse_loss(outputs[:, 0].float(), batch.labels)
+
+    def validation_step(self, batch):
+        self.layers(batch.clips.float().mean(dim=(2, 3)) / 128)
+
+    def configure_optimizers(self):
+        return optimizer_and_schedule(self)
+
+
 class Witness(pl.Callback):
     """Keeps losses, and freezes batch norms where asked: their statistics depend on how a batch is split."""
 
@@ -95,13 +115,13 @@ class Witness(pl.Callback):
         self.buffers = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
 
 
-def strategy_of(overlay):
+def strategy_of(overlay, **overrides):
     """Build what configs/strategy/OVERLAY.yaml describes."""
     if overlay == "none":
         return "auto"
     given = yaml.safe_load((CONFIGS / f"{overlay}.yaml").read_text())["trainer"]["strategy"]
     module, _, name = given["class_path"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**given.get("init_args", {}))
+    return getattr(importlib.import_module(module), name)(**{**given.get("init_args", {}), **overrides})
 
 
 def train(
@@ -116,6 +136,7 @@ def train(
     resume=None,
     clip=None,
     accumulate=1,
+    compression=None,
 ):
     """Train; leave NAME.epoch0.ckpt, NAME.ckpt and, for every rank, NAME.RANK.pt: its losses, its last buffers."""
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -123,10 +144,13 @@ def train(
     if task == "classification":
         module = ClassificationTask(crop_size=64, roi_context=1.5, dropout=0.0, optimizer=optimizer, **OPTIMIZATION)
         data = Clips()
+    elif task == "perceptron":
+        module, data = Perceptron(optimizer, **OPTIMIZATION), Clips()
     else:
         module, data = DetectionTask(**DETECTOR, optimizer=optimizer, **OPTIMIZATION), Frames()
     witness = Witness(out / f"{name}.epoch0.ckpt", freezes_norms)
-    plugins, built = [], strategy_of(strategy)
+    overrides = {"gradient_compression": compression} if compression else {}
+    plugins, built = [], strategy_of(strategy, **overrides)
     if precision == "16-mixed" and not strategy.startswith("zero"):  # Lightning trains it on GPUs only
         plugins, precision = [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))], None
     trainer = pl.Trainer(

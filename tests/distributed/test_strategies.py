@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.timeout(600)  # most of it imports, on a busy machine
+
 WORKER = Path(__file__).with_name("strategy_worker.py")
 
 
@@ -16,7 +18,7 @@ WORKER = Path(__file__).with_name("strategy_worker.py")
 def train(tmp_path_factory):
     """Run jobs one after the other in the same processes; return what each left, by name."""
 
-    def run(num_processes, *jobs, timeout=280):
+    def run(num_processes, *jobs, timeout=580):
         out = tmp_path_factory.mktemp("strategies")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
         done = subprocess.run(
@@ -55,10 +57,19 @@ def assert_equal(result, reference, atol):
 ROUNDING = 1e-6
 
 
+HALF = {"task": "perceptron", "precision": "16-mixed", "clip": 0.5, "num_epochs": 6}
+
+
 @pytest.fixture(scope="session")
 def short_runs(train):
-    """One epoch with frozen batch norms, three ways."""
-    return train(2, *({"name": name, "strategy": name, "num_epochs": 1} for name in ("ddp", "fsdp2", "zero3")))
+    """An epoch of I3D with frozen batch norms, then a perceptron in fp16 under clipping, three ways each."""
+    names = ("ddp", "fsdp2", "zero3")
+    return train(
+        2,
+        *({"name": name, "strategy": name, "num_epochs": 1} for name in names),
+        *({"name": f"{name} in fp16", "strategy": name, **HALF} for name in names),
+        {"name": "zero3 resumed", "strategy": "zero3", "resume": "zero3 in fp16.epoch0", **HALF},
+    )
 
 
 @pytest.mark.parametrize("strategy", ["fsdp2", "zero3"])
@@ -76,6 +87,21 @@ def test_every_strategy_writes_the_same_plain_checkpoint(short_runs, strategy):
     assert state["state"].keys() == expected["state"].keys()
     for index, of_parameter in expected["state"].items():
         torch.testing.assert_close(state["state"][index], of_parameter, atol=ROUNDING, rtol=0)
+
+
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero3"])
+def test_fp16_scales_skips_and_clips_as_under_ddp(short_runs, strategy):
+    run, ddp = short_runs[f"{strategy} in fp16"], short_runs["ddp in fp16"]
+    assert ddp.checkpoint["MixedPrecision"]["scale"] < 2**15  # gradients did overflow, more than once
+    assert_equal(run, ddp, ROUNDING)
+
+
+def test_zero_resumes_with_its_loss_scale(short_runs):
+    run, resumed = short_runs["zero3 in fp16"], short_runs["zero3 resumed"]
+    assert resumed.checkpoint["_AutocastPrecision"] == run.checkpoint["_AutocastPrecision"]
+    assert len(resumed.losses) == len(run.losses) - 2
+    for name, weight in run.weights.items():
+        torch.testing.assert_close(resumed.weights[name], weight, atol=ROUNDING, rtol=0)
 
 
 def test_two_processes_train_what_one_trains_with_twice_the_batch(train, short_runs):
@@ -115,18 +141,37 @@ def test_all_strategies_train_alike_and_resume_each_other_s_checkpoints(train):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"task": "detection", "optimizer": "sgd", "clip": 1.0, "freezes_norms": False},
-        {"task": "classification", "accumulate": 2},
-    ],
-    ids=["detector with batch norms, clipping and SGD", "classifier with accumulated batches"],
-)
-def test_the_rest_of_a_training_is_the_same_too(train, settings):
+def test_accumulated_batches_are_one_batch(train):
     names = ("ddp", "fsdp2", "zero2", "zero3")
+    runs = train(2, *({"name": name, "strategy": name, "accumulate": 2} for name in names), timeout=800)
+    for name in names:
+        assert len(runs[name].losses) == 8
+        assert_equal(runs[name], runs["ddp"], ROUNDING)
+
+
+# The norm of all gradients is summed in another order, and the clipped gradients reach batch norms over two frames and
+# boxes that compete: a rounding of 1e-7 grew to 2e-4 in four steps, where a wrong gradient would be off by the rate.
+DETECTOR_ROUNDING = 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_detector_trains_alike_and_is_evaluated_with_rank_zero_s_statistics(train):
+    names = ("ddp", "fsdp2", "zero2", "zero3")
+    settings = {"task": "detection", "optimizer": "sgd", "clip": 1.0, "freezes_norms": False}
     runs = train(2, *({"name": name, "strategy": name, **settings} for name in names), timeout=800)
     for name in names:
-        assert_equal(runs[name], runs["ddp"], 1e-5)
-        for of_rank in runs[name].buffers:  # every rank evaluated with rank 0's running statistics
-            torch.testing.assert_close(of_rank, runs["ddp"].buffers[0], atol=1e-5, rtol=1e-5)
+        assert runs[name].losses[0] == runs["ddp"].losses[0]
+        assert_equal(runs[name], runs["ddp"], DETECTOR_ROUNDING)
+        first, second = runs[name].buffers
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.slow
+def test_compressed_gradients_are_rounded_but_train(train):
+    jobs = [{"name": how, "strategy": "ddp", "num_epochs": 1, "compression": how} for how in ("none", "fp16", "bf16")]
+    runs = train(2, *jobs)
+    for how in ("fp16", "bf16"):
+        difference = max((runs[how].weights[k] - v).abs().max() for k, v in runs["none"].weights.items() if v.ndim)
+        assert 0 < difference < 5e-3  # 0 would mean that nothing was compressed; AdamW moves a weight by 1e-3 a step

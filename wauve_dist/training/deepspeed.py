@@ -40,6 +40,7 @@ _SAID_BY_YAML = {
     "optimizer": "--model.optimizer, --model.lr and --model.weight_decay",
     "scheduler": "--model.schedule and --model.warmup_fraction",
 }
+_SCALER_STATE = ("cur_scale", "cur_iter", "last_overflow_iter")
 _AUTOCAST_DTYPES = {"16-mixed": "float16", "bf16-mixed": "bfloat16"}
 
 
@@ -287,14 +288,42 @@ class ZeroStrategy(DeepSpeedStrategy):
             lr_scheduler=lr_scheduler,
             dist_init_required=False,
         )
+        if self.precision_plugin.precision == "16-mixed":
+            self._scale_losses(zero_optimizer)
         return engine, zero_optimizer
+
+    def _scale_losses(self, zero_optimizer: Any) -> None:
+        """Scale losses as DeepSpeed does for weights in fp16, with the values of torch's GradScaler.
+
+        Under autocast it would use a GradScaler of each rank's own, which is neither lowered when a gradient overflows
+        nor known to its clipping.
+        """
+        from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler
+
+        assert isinstance(self.precision_plugin, _AutocastPrecision)
+        self.precision_plugin.scaler = zero_optimizer.loss_scaler = DynamicLossScaler(
+            init_scale=2.0**16, scale_window=2000, min_scale=1.0, delayed_shift=1, consecutive_hysteresis=False
+        )
+        zero_optimizer.torch_autocast_gradscaler = None
+        zero_optimizer.dynamic_loss_scale = True
 
 
 class _AutocastPrecision(DeepSpeedPrecision):
     """Leaves the batch as it is: autocast converts what profits from it, and boxes need all their digits."""
 
+    scaler: Any = None  # DeepSpeed's DynamicLossScaler under fp16
+
     def convert_input(self, data: Any) -> Any:
         return data
+
+    def state_dict(self) -> dict[str, Any]:
+        if self.scaler is None:
+            return {}
+        return {name: getattr(self.scaler, name) for name in _SCALER_STATE}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name in _SCALER_STATE:
+            setattr(self.scaler, name, state_dict[name])
 
 
 @contextmanager
