@@ -23,9 +23,23 @@ def main(argv: list[str]) -> int:
         help="a manifest.csv, a video, or a folder of videos; a folder of images is one video, frames sorted by name",
     )
     parser.add_argument("--split", choices=("train", "val", "test"), help="only these videos of the manifest")
-    parser.add_argument("--detector", required=True, type=Path, metavar="CKPT", help="trained by launch/train.py")
+    parser.add_argument("--detector", type=Path, metavar="CKPT", help="trained by launch/train.py")
+    parser.add_argument(
+        "--tracks", type=Path, metavar="PARQUET", help="tracks of an earlier prediction, in place of --detector"
+    )
     parser.add_argument(
         "--classifier", type=Path, metavar="CKPT", help="trained by launch/train.py; without it, stop after the tracks"
+    )
+    parser.add_argument(
+        "--inputs",
+        choices=("all", "one_key_frame", "two_key_frames"),
+        help="what the classifier judges of a video (default: as in its validation); key frames are for image networks",
+    )
+    parser.add_argument(
+        "--key-frames",
+        choices=("manifest", "largest", "most_confident"),
+        help="where key frames come from: the manifest's column key_frames, the largest cross-section or the most "
+        "confident box (default: as in its validation)",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new or empty folder")
     parser.add_argument(
@@ -57,8 +71,11 @@ def main(argv: list[str]) -> int:
     linking.add_argument("--max-gap", type=int, metavar="N", help="most missing frames in a row (default: 20)")
     linking.add_argument("--min-length", type=int, metavar="N", help="least number of boxes in a track (default: 8)")
     arguments = parser.parse_args(argv)
-    if arguments.overlay and arguments.classifier is None:
-        parser.error("--overlay shows clip scores, so it needs --classifier")
+    if (arguments.detector is None) == (arguments.tracks is None):
+        parser.error("give either --detector or --tracks")
+    for flag in ("overlay", "tracks", "inputs", "key_frames"):
+        if getattr(arguments, flag) and arguments.classifier is None:
+            parser.error(f"--{flag.replace('_', '-')} is about clip scores, so it needs --classifier")
 
     from wauve_dist.inference.command import predict_command
 

@@ -49,7 +49,7 @@ class Study:
             pd.DataFrame(boxes, columns=["video_id", "frame", "instance_id", "category_id", "x1", "y1", "x2", "y2"]),
         )
 
-    def clips(self, num_workers=0, batch_size=4, clips_per_video=5, seed=1):
+    def clips(self, num_workers=0, batch_size=4, clips_per_video=5, seed=1, **rule):
         self.manifest.to_csv(self.folder / "manifest.csv", index=False)
         self.tracks.to_parquet(self.folder / "tracks.parquet")
         return ClipDataModule(
@@ -62,6 +62,7 @@ class Study:
             num_workers=num_workers,
             seed=seed,
             cache_dir=str(self.cache_dir),
+            **rule,
         )
 
     def frames(self, num_workers=0, frames_per_video=4):
@@ -93,7 +94,7 @@ def study(shared_folder):
 
 
 def levels_of(clips):
-    """Grey levels [N, 8] of clips whose frames are even."""
+    """Grey levels [N, T] of clips whose frames are even."""
     assert (clips == clips[:, :, :1, :1]).all()
     return clips[:, :, 0, 0].int()
 
@@ -177,6 +178,37 @@ def test_evaluation_covers_the_papers_clips_exactly_once_over_all_ranks(study, w
     ]
 
 
+def test_an_image_network_gets_every_frame_of_every_track(study):
+    data = study.clips(clip_length=1)
+    data.setup("fit")
+    frames = [level - 120 for batch in data.val_dataloader() for level in levels_of(batch.clips).flatten().tolist()]
+    assert frames == [*range(1, 18), *range(20, 28)]
+    seen = {
+        (video, int(level) - 60 * int(video[1]))
+        for epoch in range(20)
+        for batch in epoch_of(data.train_dataloader(), epoch)
+        for video, level in zip(batch.video_ids, levels_of(batch.clips)[:, 0], strict=True)
+    }
+    assert {frame for video, frame in seen if video == "v0"} <= {*range(2, 11), *range(14, 26)}
+    assert len(seen) > 40
+
+
+def test_key_frames_are_judged_and_everything_is_trained_on(study):
+    largest = (study.tracks["video_id"] == "v2") & (study.tracks["frame"] == 9)
+    study.tracks.loc[largest, "x2"] += 5
+    data = study.clips(clip_length=1, inputs="one_key_frame")
+    data.setup("fit")
+    [batch] = data.val_dataloader()
+    assert levels_of(batch.clips).tolist() == [[120 + 9]]
+    assert len(data.train_dataloader().dataset) == 10
+
+    study.manifest["key_frames"] = [None, None, "25 3", None]
+    data = study.clips(clip_length=1, inputs="two_key_frames", key_frames="manifest")
+    data.setup("fit")
+    [batch] = data.val_dataloader()
+    assert levels_of(batch.clips).tolist() == [[120 + 25], [120 + 3]]
+
+
 class Recorder(pl.LightningModule):
     """Learns nothing; notes what arrives."""
 
@@ -256,6 +288,19 @@ def beyond_the_end(study):
     study.tracks.loc[study.tracks["video_id"] == "v1", "frame"] += 3
 
 
+def without_key_frames(study):
+    study.rule = {"clip_length": 1, "inputs": "one_key_frame", "key_frames": "manifest"}
+
+
+def key_frame_of_a_clip(study):
+    study.rule = {"inputs": "one_key_frame"}
+
+
+def key_frame_without_box(study):
+    without_key_frames(study)
+    study.manifest["key_frames"] = "18"  # between the tracks of v2
+
+
 def no_long_track(study):
     study.tracks = study.tracks[study.tracks["video_id"] != "v2"]
 
@@ -270,12 +315,16 @@ def no_long_track(study):
         (tear_a_track, r"tracks\.parquet, video 'v0': track 0 skips frames: 8 boxes from frame 2 to 10"),
         (beyond_the_end, r"v1\.mkv: track 3 has a box in frame 30, but the video has 30 frames"),
         (no_long_track, r"1 of 1 videos of split 'val' have no track of 8 frames"),
+        (without_key_frames, r"1 of 1 videos have no key frame in the manifest's column .*, the first is 'v2'"),
+        (key_frame_of_a_clip, r"inputs is 'one_key_frame', but the network takes 8 adjacent frames"),
+        (key_frame_without_box, r"1 of 1 videos of split 'val' have no box in a listed key frame"),
     ],
 )
 def test_faulty_input_is_refused_with_file_and_reason(study, spoil, message):
+    study.rule = {}
     spoil(study)
     with pytest.raises(ValueError, match=message):
-        study.clips().setup("fit")
+        study.clips(**study.rule).setup("fit")
 
 
 def test_evaluation_frames_are_as_decoded_with_their_boxes(study):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
+from wauve_dist.models.classifiers.i3d import I3DResNet50
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
 from wauve_dist.tasks.optimizers import optimizer_and_schedule
@@ -142,7 +143,9 @@ def train(
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     pl.seed_everything(0)
     if task == "classification":
-        module = ClassificationTask(crop_size=64, roi_context=1.5, dropout=0.0, optimizer=optimizer, **OPTIMIZATION)
+        module = ClassificationTask(
+            I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, optimizer=optimizer, **OPTIMIZATION
+        )
         data = Clips()
     elif task == "perceptron":
         module, data = Perceptron(optimizer, **OPTIMIZATION), Clips()

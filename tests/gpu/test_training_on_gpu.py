@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from wauve_dist.data.batches import ClipBatch, FrameBatch
+from wauve_dist.models.classifiers.i3d import I3DResNet50
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
 
@@ -90,7 +91,7 @@ def detection_task():
 
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed", "32-true"])
 def test_the_classifier_learns_one_batch(precision, tmp_path):
-    task = ClassificationTask(crop_size=64, roi_context=1.5, dropout=0.0, **OPTIMIZATION)
+    task = ClassificationTask(I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, **OPTIMIZATION)
     losses = train_on_one_batch(task, clip_batch(), precision, 30, tmp_path)
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 

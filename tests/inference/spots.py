@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 
 from wauve_dist.structures.boxes import Detections
+from wauve_dist.structures.clips import ClipRule
 
 HEIGHT, WIDTH = 96, 128
 
@@ -38,6 +39,7 @@ class BrightnessClassifier:
 
     device = torch.device("cpu")
     hparams = SimpleNamespace(crop_size=32, roi_context=1.0)
+    clip_rule = ClipRule()
 
     def __init__(self):
         self.shapes = []

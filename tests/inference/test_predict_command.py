@@ -13,6 +13,7 @@ import torch
 from spots import sweep, write_video
 
 from wauve_dist.inference.checkpoints import CheckpointError, load_task, pick_device, run_name
+from wauve_dist.models.classifiers.i3d import I3DResNet50
 from wauve_dist.structures.tables import PREDICTIONS, TRACKS, read_table
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
@@ -52,7 +53,7 @@ def checkpoints(tmp_path_factory):
         max_detections=1,
         **OPTIMISER,
     )
-    classifier = ClassificationTask(crop_size=64, roi_context=1.5, dropout=0.0, **OPTIMISER)
+    classifier = ClassificationTask(I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, **OPTIMISER)
     return (
         _save(detector, folder / "detector" / "checkpoints" / "best.ckpt"),
         _save(classifier, folder / "i3d" / "checkpoints" / "best.ckpt"),

@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "classification" / "demo.yaml"
     [
         (
             "--model.lrr=1",
-            "lrr is not an option. Did you mean lr? Valid names: crop_size, dropout, lr",
+            "lrr is not an option. Did you mean lr? Valid names: classifier, crop_size",
         ),
         ("--data.crop_sice=64", "Did you mean crop_size?"),
         ("--trainer.max_epoch=3", "--trainer.max_epoch is not an option. Did you mean trainer.max_epochs?"),
@@ -33,7 +33,7 @@ def test_a_mistyped_key_in_the_yaml_is_refused_with_the_valid_names(launch, tmp_
     answer = launch("train.py", "--config", tmp_path / "x.yaml", "--out", tmp_path / "run")
     assert answer.returncode == 2
     assert "dropuot is not an option" in answer.stderr
-    assert "Valid names: crop_size, dropout, lr" in answer.stderr
+    assert "Did you mean dropout? Valid names: dropout." in answer.stderr
 
 
 def test_a_used_run_folder_is_refused(launch, tmp_path):

@@ -11,7 +11,7 @@ class ClipBatch(NamedTuple):
     """N clips of lesion crops.
 
     Attributes:
-        clips: uint8 [N, 8, S, S], grey.
+        clips: uint8 [N, T, S, S], grey, T frames each.
         labels: float32 [N], 1 malignant, 0 benign, NaN unknown.
         sample_seeds: int64 [N], the key of each sample's augmentation; 0 in evaluation. Stays on the CPU.
         video_ids: N names.

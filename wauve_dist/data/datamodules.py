@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
 from wauve_dist.data.augmentation import augment_clips
 from wauve_dist.data.batches import ClipBatch, FrameBatch
-from wauve_dist.data.clip_sampling import TrackSpan, track_spans
+from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, track_spans, windows_of
 from wauve_dist.data.crop_cache import CropRecipe, crop_recipes
 from wauve_dist.data.datasets import (
     CroppedVideo,
@@ -32,7 +32,14 @@ from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.structures.annotations import read_annotations
-from wauve_dist.structures.clips import CLIP_LENGTH
+from wauve_dist.structures.clips import (
+    CLIP_LENGTH,
+    ClipRule,
+    Inputs,
+    KeyFrameRule,
+    listed_key_frames,
+    require_key_frames,
+)
 from wauve_dist.structures.tables import TRACKS, read_manifest, read_table
 
 _Batch = TypeVar("_Batch", ClipBatch, FrameBatch)
@@ -158,7 +165,7 @@ class _DataModule(pl.LightningDataModule):
 
 
 class ClipDataModule(_DataModule):
-    """Clips of 8 adjacent lesion crops: random ones to train on, the paper's to evaluate on.
+    """Clips of adjacent lesion crops: random ones to train on, the paper's to evaluate on.
 
     Args:
         manifest: manifest.csv with ``split`` and, for training and validation, ``label``.
@@ -170,6 +177,9 @@ class ClipDataModule(_DataModule):
         num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
         seed: of order, draws and augmentation.
         cache_dir: where crops are kept; shared by runs.
+        inputs: what is judged of a video of validation or test (see ``ClipRule``).
+        key_frames: where key frames come from (see ``ClipRule``).
+        clip_length: frames of a clip; the training command takes it from the network.
     """
 
     def __init__(
@@ -183,10 +193,14 @@ class ClipDataModule(_DataModule):
         num_workers: int,
         seed: int,
         cache_dir: str,
+        inputs: Inputs = "all",
+        key_frames: KeyFrameRule = "largest",
+        clip_length: int = CLIP_LENGTH,
     ) -> None:
         super().__init__(manifest, batch_size, num_workers, seed, cache_dir)
         self._tracks, self._crop_size, self._roi_context = Path(tracks), crop_size, roi_context
         self._clips_per_video = clips_per_video
+        self._clip_rule = ClipRule(clip_length, inputs, key_frames)
         self._cropped: dict[str, list[CroppedVideo]] = {}
 
     def setup(self, stage: str) -> None:
@@ -199,9 +213,11 @@ class ClipDataModule(_DataModule):
         recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context)
         spans = {video_id: self._spans(video_id, recipe) for video_id, recipe in recipes.items()}
         crops = self._cached(recipes, "Cutting lesion crops")
+        tracks_of = dict(list(tracks.groupby("video_id")))
         self._cropped = {}
         for split, rows in videos.items():
             labels = rows["label"] if "label" in rows else pd.Series(pd.NA, rows.index)
+            windows = {} if split == "train" else self._windows(rows, tracks_of, recipes)
             self._cropped[split] = [
                 CroppedVideo(
                     video_id,
@@ -209,16 +225,38 @@ class ClipDataModule(_DataModule):
                     float("nan") if pd.isna(label) else float(label),
                     crops[video_id],
                     spans[video_id],
+                    windows.get(video_id, []),
                 )
                 for video_id, patient_id, label in zip(rows["video_id"], rows["patient_id"], labels, strict=True)
-                if spans.get(video_id)
+                if (spans.get(video_id) if split == "train" else windows.get(video_id))
             ]
             found = {video.video_id for video in self._cropped[split]}
-            self._report_missing(split, rows, found, f"track of {CLIP_LENGTH} frames", self._tracks)
+            lacking = f"track of {self._clip_rule.clip_length} frames"
+            if split != "train" and self._clip_rule.from_manifest:
+                lacking = "box in a listed key frame"
+            self._report_missing(split, rows, found, lacking, self._tracks)
+
+    def _windows(
+        self, videos: pd.DataFrame, tracks_of: Mapping[str, pd.DataFrame], recipes: Mapping[str, CropRecipe]
+    ) -> dict[str, list[ClipWindow]]:
+        """Find what is judged of the videos in their crops; a video without a track is absent."""
+        rule = self._clip_rule
+        listed = listed_key_frames(videos)
+        if rule.from_manifest:
+            require_key_frames(listed)
+        return {
+            video_id: windows_of(
+                rule.clips(tracks_of[video_id], listed[video_id]),
+                recipes[video_id].track_ids,
+                recipes[video_id].frames,
+            )
+            for video_id in videos["video_id"]
+            if video_id in recipes
+        }
 
     def _spans(self, video_id: str, recipe: CropRecipe) -> list[TrackSpan]:
         try:
-            return track_spans(recipe.track_ids, recipe.frames)
+            return track_spans(recipe.track_ids, recipe.frames, self._clip_rule.clip_length)
         except ValueError as error:
             raise ValueError(f"{self._tracks}, video {video_id!r}: {error}") from error
 
@@ -234,19 +272,20 @@ class ClipDataModule(_DataModule):
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         """Random clips of the training videos."""
-        return self._training_loader(TrainingClips(self._cropped["train"], self._clips_per_video, self._seed))
+        dataset = TrainingClips(self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed)
+        return self._training_loader(dataset)
 
     def _num_training_samples(self) -> int:
         return len(self._cropped["train"]) * self._clips_per_video
 
     def val_dataloader(self) -> DataLoader[ClipBatch]:
-        """Every clip of the validation videos, exactly once over all processes."""
-        dataset = EvaluationClips(self._cropped["val"])
+        """What is judged of the validation videos, exactly once over all processes."""
+        dataset = EvaluationClips(self._cropped["val"], self._clip_rule.clip_length)
         return self._evaluation_loader(dataset, len(dataset))
 
     def test_dataloader(self) -> DataLoader[ClipBatch]:
-        """Every clip of the test videos, exactly once over all processes."""
-        dataset = EvaluationClips(self._cropped["test"])
+        """What is judged of the test videos, exactly once over all processes."""
+        dataset = EvaluationClips(self._cropped["test"], self._clip_rule.clip_length)
         return self._evaluation_loader(dataset, len(dataset))
 
     def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:

@@ -14,8 +14,7 @@ from torch.utils.data import Dataset
 from wauve_dist.data.array_cache import open_array
 from wauve_dist.data.augmentation import augment_frame
 from wauve_dist.data.batches import ClipBatch, FrameBatch
-from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, every_clip, random_clip
-from wauve_dist.structures.clips import CLIP_LENGTH
+from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, random_clip
 
 _MAX_SEED = 2**62
 
@@ -28,7 +27,8 @@ class CroppedVideo(NamedTuple):
         patient_id: whose it is.
         label: 1 malignant, 0 benign, NaN unknown.
         crops: file of uint8 [T, S, S].
-        spans: its tracks of at least ``CLIP_LENGTH`` frames; not empty.
+        spans: its tracks that are long enough for a clip.
+        clips: what is judged of it in evaluation; empty in training.
     """
 
     video_id: str
@@ -36,6 +36,7 @@ class CroppedVideo(NamedTuple):
     label: float
     crops: Path
     spans: Sequence[TrackSpan]
+    clips: Sequence[ClipWindow]
 
 
 class TrainingClips(Dataset[ClipBatch]):
@@ -43,12 +44,13 @@ class TrainingClips(Dataset[ClipBatch]):
 
     Args:
         videos: in an order that must not change between runs: draws are keyed by it.
+        clip_length: frames of a clip.
         clips_per_video: draws per video and epoch.
         seed: of all draws.
     """
 
-    def __init__(self, videos: Sequence[CroppedVideo], clips_per_video: int, seed: int) -> None:
-        self._videos, self._clips_per_video, self._seed = videos, clips_per_video, seed
+    def __init__(self, videos: Sequence[CroppedVideo], clip_length: int, clips_per_video: int, seed: int) -> None:
+        self._videos, self._clip_length, self._clips_per_video, self._seed = videos, clip_length, clips_per_video, seed
 
     def __len__(self) -> int:
         return len(self._videos) * self._clips_per_video
@@ -58,29 +60,38 @@ class TrainingClips(Dataset[ClipBatch]):
         for epoch, sample in indices:
             video, draw = divmod(sample, self._clips_per_video)
             rng = np.random.default_rng([self._seed, epoch, video, draw])
-            chosen.append((self._videos[video], random_clip(self._videos[video].spans, draw, rng)))
+            window = random_clip(self._videos[video].spans, self._clip_length, draw, rng)
+            chosen.append((self._videos[video], window))
             seeds.append(int(rng.integers(1, _MAX_SEED)))
-        return _clip_batch(chosen, seeds)
+        return _clip_batch(chosen, self._clip_length, seeds)
 
 
 class EvaluationClips(Dataset[ClipBatch]):
-    """All clips of the paper's rule, in order of video, track and time; indices are whole numbers."""
+    """What is judged of the videos, in their order; indices are whole numbers.
 
-    def __init__(self, videos: Sequence[CroppedVideo]) -> None:
-        self._clips = [(video, clip) for video in videos for clip in every_clip(video.spans)]
+    Args:
+        videos: with their clips.
+        clip_length: frames of a clip.
+    """
+
+    def __init__(self, videos: Sequence[CroppedVideo], clip_length: int) -> None:
+        self._clips = [(video, clip) for video in videos for clip in video.clips]
+        self._clip_length = clip_length
 
     def __len__(self) -> int:
         return len(self._clips)
 
     def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
-        return _clip_batch([self._clips[index] for index in indices], [0] * len(indices))
+        return _clip_batch([self._clips[index] for index in indices], self._clip_length, [0] * len(indices))
 
 
-def _clip_batch(chosen: Sequence[tuple[CroppedVideo, ClipWindow]], seeds: Sequence[int]) -> ClipBatch:
+def _clip_batch(
+    chosen: Sequence[tuple[CroppedVideo, ClipWindow]], clip_length: int, seeds: Sequence[int]
+) -> ClipBatch:
     size = open_array(chosen[0][0].crops).shape[-1]
-    clips = np.empty((len(chosen), CLIP_LENGTH, size, size), np.uint8)
+    clips = np.empty((len(chosen), clip_length, size, size), np.uint8)
     for target, (video, clip) in zip(clips, chosen, strict=True):
-        target[:] = open_array(video.crops)[clip.first_row : clip.first_row + CLIP_LENGTH]
+        target[:] = open_array(video.crops)[clip.first_row : clip.first_row + clip_length]
     return ClipBatch(
         torch.from_numpy(clips),
         torch.tensor([video.label for video, _ in chosen], dtype=torch.float32),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+from argparse import ArgumentError
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -17,7 +18,7 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message names flag, file and remedy."""
 
 
-def load_task(task: type[Task], path: Path, flag: str, device: torch.device) -> Task:
+def load_task(task: type[Task], path: Path, flag: str, device: torch.device, **changes: Any) -> Task:
     """Load a LightningModule in evaluation mode, with tensors and plain values only (``weights_only``).
 
     Args:
@@ -25,6 +26,7 @@ def load_task(task: type[Task], path: Path, flag: str, device: torch.device) -> 
         path: ``*.ckpt`` of a training run.
         flag: what the user typed, for the error.
         device: where the model goes.
+        changes: hyperparameters that differ from the checkpoint's.
 
     Raises:
         CheckpointError: no such file, not a checkpoint, or one of another task.
@@ -32,8 +34,8 @@ def load_task(task: type[Task], path: Path, flag: str, device: torch.device) -> 
     if not path.is_file():
         raise CheckpointError(f"{flag} {path}: there is no such file. Expected a checkpoint of launch/train.py.")
     try:
-        loaded: Task = task.load_from_checkpoint(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError) as error:
+        loaded: Task = task.load_from_checkpoint(path, map_location=device, weights_only=True, **changes)
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, RuntimeError, ArgumentError) as error:
         raise CheckpointError(
             f"{flag} {path}: is not a checkpoint of {task.__name__} ({type(error).__name__}: {error}). Give a .ckpt "
             "that launch/train.py wrote for this task, with this version of wauve_dist."

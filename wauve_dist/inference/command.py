@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from rich.console import Console
 
@@ -14,6 +15,8 @@ from wauve_dist.inference.checkpoints import DeviceName, load_task, pick_device,
 from wauve_dist.inference.prediction import predict
 from wauve_dist.inference.video_prediction import Models, PredictionSettings
 from wauve_dist.inference.videos import list_videos
+from wauve_dist.structures.clips import Inputs, KeyFrameRule
+from wauve_dist.structures.tables import TRACKS, read_table
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
 from wauve_dist.tracking.linker import LinkerSettings
@@ -22,8 +25,11 @@ from wauve_dist.tracking.linker import LinkerSettings
 def predict_command(
     videos: Path,
     split: str | None,
-    detector: Path,
+    detector: Path | None,
+    tracks: Path | None,
     classifier: Path | None,
+    inputs: Inputs | None,
+    key_frames: KeyFrameRule | None,
     out: Path,
     device: DeviceName,
     processes: int | None,
@@ -38,8 +44,11 @@ def predict_command(
     Args:
         videos: manifest.csv, video, or folder of videos (see ``list_videos``).
         split: of the manifest; None takes all videos.
-        detector: checkpoint of a ``DetectionTask``.
+        detector: checkpoint of a ``DetectionTask``; None with ``tracks``.
+        tracks: tracks.parquet of an earlier prediction of these videos, in place of a detector.
         classifier: checkpoint of a ``ClassificationTask``; None stops after the tracks.
+        inputs: what is judged of a video (see ``ClipRule``); None judges what the classifier was validated on.
+        key_frames: where key frames come from (see ``ClipRule``); None, likewise.
         out: new or empty folder.
         device: where the models run.
         processes: that share the videos; None takes one a GPU, or one.
@@ -54,21 +63,24 @@ def predict_command(
         FileExistsError: ``out`` holds something.
     """
     console = Console(stderr=True)
+    made_by = classifier or detector
+    assert made_by is not None, "a detector, or known tracks and a classifier"
     settings = PredictionSettings(
-        LinkerSettings(**linker), batch_size, call_threshold, model or run_name(classifier or detector), overlay
+        LinkerSettings(**linker), batch_size, call_threshold, model or run_name(made_by), overlay
     )
     manifest = list_videos(videos, split)
     chosen = pick_device(device)
-    made_from = {"videos": videos, "detector": detector}
-    if classifier is not None:
-        made_from["classifier"] = classifier
+    sources = {"videos": videos, "detector": detector, "tracks": tracks, "classifier": classifier}
+    made_from = {role: path for role, path in sources.items() if path is not None}
+    known_tracks = None if tracks is None else _known_tracks(tracks, manifest)
     if processes is None:
         processes = torch.cuda.device_count() if chosen.type == "cuda" else 1
     elif processes < 1:
         raise ValueError(f"--processes {processes}: at least one is needed.")
     console.print(f"{len(manifest)} videos on {chosen}" + (f", {processes} processes" if processes > 1 else ""))
-    load_models = partial(_load_models, detector, classifier, chosen)
-    predictions = predict(manifest, load_models, processes, out, settings, made_from)
+    rule = {name: value for name, value in (("inputs", inputs), ("key_frames", key_frames)) if value is not None}
+    load_models = partial(_load_models, detector, classifier, rule, chosen)
+    predictions = predict(manifest, load_models, processes, out, settings, made_from, known_tracks)
     if predictions is not None:
         missed = predictions.loc[predictions["num_clips"] == 0, "video_id"].tolist()
         if missed:
@@ -78,10 +90,19 @@ def predict_command(
     console.print(f"Written: {out}")
 
 
-def _load_models(detector: Path, classifier: Path | None, device: torch.device, process: int) -> Models:
+def _known_tracks(path: Path, videos: pd.DataFrame) -> pd.DataFrame:
+    tracks = read_table(path, TRACKS)
+    if not tracks.empty and not tracks["video_id"].isin(videos["video_id"]).any():
+        raise ValueError(f"--tracks {path}: has none of the videos. Were it and --videos made from the same data?")
+    return tracks
+
+
+def _load_models(
+    detector: Path | None, classifier: Path | None, rule: Mapping[str, str], device: torch.device, process: int
+) -> Models:
     if device.type == "cuda":
         device = torch.device("cuda", process % torch.cuda.device_count())
     return Models(
-        load_task(DetectionTask, detector, "--detector", device),
-        None if classifier is None else load_task(ClassificationTask, classifier, "--classifier", device),
+        None if detector is None else load_task(DetectionTask, detector, "--detector", device),
+        None if classifier is None else load_task(ClassificationTask, classifier, "--classifier", device, **rule),
     )

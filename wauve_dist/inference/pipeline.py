@@ -5,7 +5,8 @@ Shapes: N batch, H and W a frame's height and width, S side of a crop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.structures.boxes import Detections
-from wauve_dist.structures.clips import CLIP_LENGTH, clip_starts
+from wauve_dist.structures.clips import Clip, ClipRule
 from wauve_dist.tracking.linker import Linker, LinkerSettings
 from wauve_dist.tracking.tracks import Track, track_rows
 
@@ -47,8 +48,12 @@ class Classifier(Protocol):
     def hparams(self) -> Any:
         """``crop_size``, pixels, and ``roi_context``, side of the crop over the box's longer side."""
 
+    @property
+    def clip_rule(self) -> ClipRule:
+        """What it judges of a video."""
+
     def score_clips(self, clips: Tensor, /) -> Tensor:
-        """Take uint8 [N, 8, S, S]; return float32 [N], 0 benign to 1 malignant."""
+        """Take uint8 [N, T, S, S], T as ``clip_rule`` says; return float32 [N], 0 benign to 1 malignant."""
 
 
 class FoundLesions(NamedTuple):
@@ -96,52 +101,51 @@ def find_lesions(
 
 
 def score_tracks(
-    frames: Iterable[GreyFrame], tracks: pd.DataFrame, classifier: Classifier, batch_size: int
+    frames: Iterable[GreyFrame],
+    tracks: pd.DataFrame,
+    classifier: Classifier,
+    batch_size: int,
+    key_frames: Sequence[int] = (),
 ) -> pd.DataFrame:
-    """Cut the tracks into clips of 8 adjacent frames and score each; holds the clips of one batch at a time.
+    """Cut the clips that the classifier judges and score each; holds the clips of one batch at a time.
 
     Args:
         frames: grey uint8 [H, W], all frames of one video in order.
         tracks: of that video, as ``find_lesions`` gives them.
         classifier: scores the clips.
         batch_size: clips a call of the classifier.
+        key_frames: that the manifest lists for the video; used by a classifier that wants those.
 
     Returns:
         Rows of ``clips.parquet`` without their video_id, ordered by track and clip.
     """
-    rows: list[tuple[int, int, int]] = []
+    rows: list[Clip] = []
+    clips = classifier.clip_rule.clips(tracks, key_frames)
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
-    for batch in _batches(_clips(frames, tracks, classifier), batch_size):
-        crops = torch.from_numpy(np.stack([clip.crops for clip in batch])).to(classifier.device)
+    for batch in _batches(_cut(frames, tracks, clips, classifier), batch_size):
+        crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
         scores.append(classifier.score_clips(crops).float().cpu().numpy())
-        rows += [(clip.track_id, clip.clip_index, clip.start_frame) for clip in batch]
-    table = pd.DataFrame(np.array(rows, np.int64).reshape(-1, 3), columns=["track_id", "clip_index", "start_frame"])
+        rows += [clip for clip, _ in batch]
+    table = pd.DataFrame(np.array(rows, np.int64).reshape(-1, 3), columns=list(Clip._fields))
     table["score"] = np.concatenate(scores).astype(np.float64)
     return table.sort_values(["track_id", "clip_index"], ignore_index=True)
 
 
-class _Clip(NamedTuple):
-    track_id: int
-    clip_index: int
-    start_frame: int
-    crops: NDArray[np.uint8]  # [8, S, S]
-
-
-def _clips(frames: Iterable[GreyFrame], tracks: pd.DataFrame, classifier: Classifier) -> Iterator[_Clip]:
-    """Yield each clip when its last frame has gone by."""
-    spans = tracks.groupby("track_id")["frame"].agg(["min", "size"])
-    starts = {int(track): clip_starts(int(first), int(length)) for track, first, length in spans.itertuples()}
-    gathered: dict[int, list[NDArray[np.uint8]]] = {track: [] for track in starts}
+def _cut(
+    frames: Iterable[GreyFrame], tracks: pd.DataFrame, clips: Sequence[Clip], classifier: Classifier
+) -> Iterator[tuple[Clip, NDArray[np.uint8]]]:
+    """Yield each clip with its crops, uint8 [T, S, S], when its last frame has gone by."""
+    length = classifier.clip_rule.clip_length
+    clip_of = {(clip.track_id, clip.start_frame + offset): clip for clip in clips for offset in range(length)}
+    boxes = zip(tracks["track_id"], tracks["frame"], strict=True)
+    judged = np.fromiter((box in clip_of for box in boxes), np.bool_, len(tracks))
     size, context = classifier.hparams.crop_size, classifier.hparams.roi_context
-    for track, frame, crop in track_crops(iter(frames), tracks, size, context):
-        crops = gathered[track]
-        if not crops and frame not in starts[track]:
-            continue  # the remainder at the track's end
-        crops.append(crop)
-        if len(crops) == CLIP_LENGTH:
-            start = frame - CLIP_LENGTH + 1
-            yield _Clip(track, starts[track].index(start), start, np.stack(crops))
-            crops.clear()
+    gathered: dict[Clip, list[NDArray[np.uint8]]] = defaultdict(list)
+    for track_id, frame, crop in track_crops(frames, tracks[judged], size, context):
+        clip = clip_of[track_id, frame]
+        gathered[clip].append(crop)
+        if len(gathered[clip]) == length:
+            yield clip, np.stack(gathered.pop(clip))
 
 
 def _batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:

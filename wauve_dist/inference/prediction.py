@@ -14,6 +14,7 @@ from pandera.pandas import DataFrameSchema
 from wauve_dist.data.decoding import VideoError, VideoInfo, check_video
 from wauve_dist.inference.video_prediction import PredictionSettings, Video
 from wauve_dist.inference.workers import LoadModels, predict_videos
+from wauve_dist.structures.clips import listed_key_frames
 from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.tables import (
     CLIPS,
@@ -36,12 +37,13 @@ def predict(
     out: Path,
     settings: PredictionSettings,
     made_from: Mapping[str, Path],
+    known_tracks: pd.DataFrame | None = None,
 ) -> pd.DataFrame | None:
     """Run the models on every video and write what they find.
 
-    ``out`` gets detections.parquet and tracks.parquet and, with a classifier, clips.parquet, predictions.csv with each
-    video exactly once, and thumbnails/<video_id>.jpg. It appears in one step when all is done; after an error or an
-    interruption there is nothing.
+    ``out`` gets tracks.parquet, with a detector detections.parquet and, with a classifier, clips.parquet,
+    predictions.csv with each video exactly once, and thumbnails/<video_id>.jpg. It appears in one step when all is
+    done; after an error or an interruption there is nothing.
 
     A video's score is the mean over all its clips (Han et al. 2025: the average of the results of all video clips). A
     video that gives no clip, such as a single image, keeps its row, with an empty score and no clips.
@@ -53,6 +55,8 @@ def predict(
         out: new or empty folder.
         settings: see there.
         made_from: role to file, for the provenance of the tables.
+        known_tracks: TRACKS table of these, and perhaps other, videos, in place of a detector; a video that it lacks
+            has no lesion.
 
     Returns:
         Rows of ``predictions.csv``; None without a classifier.
@@ -64,12 +68,25 @@ def predict(
     """
     with _new_folder(out) as folder:
         _check_manifest(videos)
-        named = zip(videos["video_id"], videos["path"].map(Path), check_videos(videos), strict=True)
-        results = predict_videos([Video(*video) for video in named], load_models, num_processes, settings, folder)
-        detections, tracks = [rows.detections for rows in results], [rows.tracks for rows in results]
+        listed = listed_key_frames(videos)
+        tracks_of = None if known_tracks is None else dict(list(known_tracks.groupby("video_id")))
+        todo = [
+            Video(
+                video_id,
+                Path(path),
+                info,
+                listed[video_id],
+                None if tracks_of is None else tracks_of.get(video_id, empty_table(TRACKS)),
+            )
+            for video_id, path, info in zip(videos["video_id"], videos["path"], check_videos(videos), strict=True)
+        ]
+        results = predict_videos(todo, load_models, num_processes, settings, folder)
+        tracks = [rows.tracks for rows in results]
+        detections = [rows.detections for rows in results if rows.detections is not None]
         clips = [rows.clips for rows in results if rows.clips is not None]
-        record = {"linker": asdict(settings.linker)}
-        write_table(_united(detections, DETECTIONS), folder / "detections.parquet", DETECTIONS, made_from, **record)
+        record = {"linker": asdict(settings.linker)} if detections else {}
+        if detections:
+            write_table(_united(detections, DETECTIONS), folder / "detections.parquet", DETECTIONS, made_from, **record)
         write_table(_united(tracks, TRACKS), folder / "tracks.parquet", TRACKS, made_from, **record)
         if not clips:  # for want of a classifier
             return None

@@ -20,11 +20,11 @@ class Models(NamedTuple):
     """What predicts.
 
     Attributes:
-        detector: finds boxes.
+        detector: finds boxes; None where the tracks are known.
         classifier: scores clips; None stops after the tracks.
     """
 
-    detector: Detector
+    detector: Detector | None
     classifier: Classifier | None
 
 
@@ -64,17 +64,21 @@ class Video(NamedTuple):
         video_id: its name.
         path: its file.
         info: what the file holds.
+        key_frames: that the manifest lists.
+        tracks: rows of ``tracks.parquet`` found before; None lets the detector find them.
     """
 
     video_id: str
     path: Path
     info: VideoInfo
+    key_frames: tuple[int, ...] = ()
+    tracks: pd.DataFrame | None = None
 
 
 class VideoRows(NamedTuple):
-    """A video's rows of detections.parquet, tracks.parquet and, with a classifier, clips.parquet."""
+    """A video's rows of tracks.parquet, with a detector detections.parquet, and with a classifier clips.parquet."""
 
-    detections: pd.DataFrame
+    detections: pd.DataFrame | None
     tracks: pd.DataFrame
     clips: pd.DataFrame | None
 
@@ -98,14 +102,18 @@ def predict_video(
     def frames() -> Iterator[GreyFrame]:
         return count(decode_frames(video.path))
 
-    found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker)
-    detections, tracks = (rows.assign(video_id=video.video_id) for rows in found)
+    detections, tracks = None, video.tracks
+    if tracks is None:
+        assert models.detector is not None, "a video without tracks needs a detector"
+        found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker)
+        detections, tracks = (rows.assign(video_id=video.video_id) for rows in found)
     if models.classifier is None:
         return VideoRows(detections, tracks, None)
     box = most_confident_box(tracks)
     # Without a lesion the picture shows the middle of the sweep.
     shown = _Kept(frames(), video.info.num_frames // 2 if box is None else int(box["frame"]))
-    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size).assign(video_id=video.video_id)
+    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames)
+    clips = clips.assign(video_id=video.video_id)
     score = None if clips.empty else float(clips["score"].mean())
     picture = draw_thumbnail(shown.kept, box, score, settings.call_threshold)
     picture.save(_new_file(folder / "thumbnails" / f"{video.video_id}.jpg"), quality=90)

@@ -12,6 +12,7 @@ from pathlib import Path
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.progress import FrameProgress
 from wauve_dist.inference.video_prediction import Models, PredictionSettings, Video, VideoRows, predict_video
+from wauve_dist.structures.clips import require_key_frames
 
 LoadModels = Callable[[int], Models]
 """Takes the number of the process, from 0, that the models are for."""
@@ -34,10 +35,13 @@ def predict_videos(
         The rows of each video, in their order.
 
     Raises:
+        ValueError: the classifier wants key frames that the manifest does not list.
         ChildProcessError: a process was killed.
     """
     models = load_models(0)
-    num_passes = 1 if models.classifier is None else 2 + settings.overlay
+    num_passes = (models.detector is not None) + (models.classifier is not None) * (1 + settings.overlay)
+    if models.classifier is not None and models.classifier.clip_rule.from_manifest:
+        require_key_frames({video.video_id: video.key_frames for video in videos})
     lengths = [num_passes * video.info.num_frames for video in videos]
     with FrameProgress(sum(lengths)) as progress:
         if num_processes == 1:

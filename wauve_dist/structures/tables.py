@@ -60,6 +60,7 @@ _SUBGROUPS = {
     "birads": pa.Column(str, _one_of(*BIRADS_CATEGORIES), nullable=True, required=False, coerce=True),
     "pathology": pa.Column(str, nullable=True, required=False, coerce=True),
 }
+_FRAME_NUMBERS = pa.Check.str_matches(r"^\d+( \d+)*$", error="must be frame numbers from 0, such as 12 57")
 
 MANIFEST = pa.DataFrameSchema(
     {
@@ -68,6 +69,7 @@ MANIFEST = pa.DataFrameSchema(
         "path": _id(),
         "label": _LABEL,
         "split": pa.Column(str, _one_of(*SPLITS), nullable=True, required=False, coerce=True),
+        "key_frames": pa.Column(str, _FRAME_NUMBERS, nullable=True, required=False, coerce=True),
         **_SUBGROUPS,
     },
     name="manifest",

@@ -14,21 +14,25 @@ from torch.nn import functional as F
 
 from wauve_dist.data.batches import ClipBatch
 from wauve_dist.evaluation.auc import bootstrap_auc
-from wauve_dist.models.classifiers.i3d import I3DResNet50
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.structures.clips import CLIP_LENGTH, ClipRule, Inputs, KeyFrameRule
 from wauve_dist.tasks.gathering import gather_rows
 from wauve_dist.tasks.optimizers import OptimizerName, ScheduleName, optimizer_and_schedule
 
 # Monitoring needs an interval at every epoch, not a publication's 9,999 resamples.
 _NUM_MONITORING_RESAMPLES = 999
 
+# Lightning's, for checkpoints: it builds a task, and the network in it, from names and plain values.
+_INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
+
 
 class ClassificationTask(pl.LightningModule):
-    """I3D ResNet-50 on 8-frame ROI clips; a video's score is the mean over its clips (Han et al. 2025).
+    """A classifier of lesion clips; a video's score is the mean over its clips (Han et al. 2025).
 
     Args:
-        crop_size: side of the square clips, pixels (at least 64); taken from the data module.
+        classifier: the network; the config names its class.
+        crop_size: side of the square clips, pixels; taken from the data module.
         roi_context: side of the crop over the longer side of the lesion's box; taken from the data module.
-        dropout: before the linear layer, 0..1.
         optimizer: ``sgd`` or ``adamw``.
         lr: peak learning rate at a global batch of ``lr_batch_size`` samples.
         lr_batch_size: the rate of another global batch follows from it, linearly for ``sgd``, with the square root
@@ -37,13 +41,20 @@ class ClassificationTask(pl.LightningModule):
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
         milestones: shares of the training at which ``step`` divides the rate by 10.
+        inputs: what is judged of a video (see ``ClipRule``); taken from the data module.
+        key_frames: where key frames come from (see ``ClipRule``); taken from the data module.
+
+    Attributes:
+        clip_length: frames of a clip, as the network takes them.
     """
+
+    clip_length: int = CLIP_LENGTH
 
     def __init__(
         self,
+        classifier: ClipClassifier,
         crop_size: int,
         roi_context: float,
-        dropout: float,
         optimizer: OptimizerName,
         lr: float,
         lr_batch_size: int | None,
@@ -51,22 +62,27 @@ class ClassificationTask(pl.LightningModule):
         schedule: ScheduleName,
         warmup_fraction: float,
         milestones: Sequence[float] = (),
+        inputs: Inputs = "all",
+        key_frames: KeyFrameRule = "largest",
     ) -> None:
         super().__init__()
-        if crop_size < 64:
-            raise ValueError(f"crop_size (--data.crop_size) is {crop_size}; I3D needs at least 64 pixels.")
-        self.save_hyperparameters()
-        self.classifier = I3DResNet50(dropout)
+        classifier.check_crop_size(crop_size)
+        # Plain values, whether a YAML or Python built the network: a checkpoint is read with weights_only.
+        self.save_hyperparameters(ignore="classifier")
+        self.save_hyperparameters({"classifier": classifier.config, "_instantiator": _INSTANTIATOR})
+        self.classifier = classifier
+        self.clip_length = classifier.clip_length
+        self.clip_rule = ClipRule(self.clip_length, inputs, key_frames)
         self._validation_rows: list[pd.DataFrame] = []
 
     def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a clip: uint8 [N, 8, H, W] to float [N]."""
+        """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
         logits: Tensor = self.classifier(clips_NTHW)
         return logits
 
     @torch.no_grad()
     def score_clips(self, clips_NTHW: Tensor) -> Tensor:
-        """Score clips: uint8 [N, 8, H, W] on the module's device to float32 [N] in 0..1, 1 malignant."""
+        """Score clips: uint8 [N, T, H, W] on the module's device to float32 [N] in 0..1, 1 malignant."""
         assert not self.training, "scores come from a module in evaluation mode"
         return torch.sigmoid(self(clips_NTHW).float())
 

@@ -81,8 +81,9 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
-        for name in ("crop_size", "roi_context"):
+        for name in ("crop_size", "roi_context", "inputs", "key_frames"):
             parser.link_arguments(f"data.init_args.{name}", f"model.init_args.{name}")
+        parser.link_arguments("model", "data.init_args.clip_length", _clip_length, apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:
         """Claim the run folder before anything is built, and send all output there."""
@@ -121,6 +122,11 @@ class TrainingCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         trainer.strategy.checkpoint_io = AtomicCheckpointIO(in_background=self.config.async_save)
         return trainer
+
+
+def _clip_length(task: pl.LightningModule) -> int | None:
+    """Return the frames of a clip; None for a detector, whose data have none."""
+    return getattr(task, "clip_length", None)
 
 
 def train() -> None:

@@ -8,14 +8,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.structures.clips import CLIP_LENGTH
+
 # PySlowFast's input statistics, which its Kinetics weights were trained with.
 PIXEL_MEAN = 0.45
 PIXEL_STD = 0.225
 
 _FEATURE_CHANNELS = 2048
+_MIN_CROP_SIZE = 64  # leaves the last feature map 2x2
 
 
-class I3DResNet50(nn.Module):
+class I3DResNet50(ClipClassifier):
     """A clip's malignancy logit: trunk, global average pooling, dropout, one linear layer.
 
     Pooling sits directly before the linear layer, so class activation maps are the linear layer applied
@@ -25,10 +29,13 @@ class I3DResNet50(nn.Module):
         dropout: probability of dropping a pooled feature in training, 0..1.
     """
 
+    clip_length = CLIP_LENGTH
+
     def __init__(self, dropout: float) -> None:
         super().__init__()
         from pytorchvideo.models.hub import i3d_r50
 
+        self.dropout = dropout
         self.trunk = nn.Sequential(*i3d_r50(pretrained=False).blocks[:-1])
         for module in self.trunk.modules():
             # Every residual block starts as the identity (Goyal et al. 2017).
@@ -37,10 +44,17 @@ class I3DResNet50(nn.Module):
             # PyTorchVideo multiplies some strides with NumPy, whose integers torch.compile takes for tensors.
             if isinstance(module, nn.Conv3d):
                 module.stride = tuple(int(step) for step in module.stride)
-        self.dropout = nn.Dropout(dropout)
+        self.head_dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(_FEATURE_CHANNELS, 1)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
+
+    def check_crop_size(self, crop_size: int) -> None:
+        """Take any size from 64 pixels up."""
+        if crop_size < _MIN_CROP_SIZE:
+            raise ValueError(
+                f"crop_size (--data.crop_size) is {crop_size}; I3D needs at least {_MIN_CROP_SIZE} pixels."
+            )
 
     def features(self, clips_NTHW: Tensor) -> Tensor:
         """Compute the last feature map.
@@ -59,5 +73,5 @@ class I3DResNet50(nn.Module):
     def forward(self, clips_NTHW: Tensor) -> Tensor:
         """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
         pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
-        logits: Tensor = self.classifier(self.dropout(pooled_NC)).squeeze(1)
+        logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
         return logits

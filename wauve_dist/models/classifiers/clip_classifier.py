@@ -1,0 +1,74 @@
+"""What every classifier is: clips in, one logit each out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class ClipClassifier(nn.Module):
+    """A network that says how likely the lesion in a clip is malignant.
+
+    A backbone is a subclass in a file of its own; the config chooses it by its ``class_path``. Its constructor takes
+    plain values and keeps each as an attribute of the same name (scikit-learn's convention), so that a checkpoint can
+    tell how to build it.
+
+    Attributes:
+        clip_length: adjacent frames that it takes; 1 makes it an image network.
+    """
+
+    clip_length: int
+
+    def forward(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute one logit a clip: grey uint8 [N, ``clip_length``, H, W] to float [N], above 0 malignant."""
+        raise NotImplementedError
+
+    def check_crop_size(self, crop_size: int) -> None:
+        """Refuse crops that the network cannot take.
+
+        Args:
+            crop_size: side of the square clips, pixels.
+
+        Raises:
+            ValueError: names the sizes that it can take.
+        """
+        raise NotImplementedError
+
+    def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename, and where needed reshape, weights of other projects for this network.
+
+        Args:
+            weights: names to tensors as in the file.
+
+        Returns:
+            Own names to tensors; what the network does not know keeps its name.
+        """
+        return weights
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """How to build it: ``class_path`` and ``init_args``, as in a YAML."""
+        names = inspect.signature(type(self)).parameters
+        return {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": {name: getattr(self, name) for name in names},
+        }
+
+
+def grey_to_rgb(clips_NTHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: Any) -> Tensor:
+    """Give grey clips the three normalised channels that pretrained networks expect.
+
+    Args:
+        clips_NTHW: uint8.
+        mean: of each channel, 0..1.
+        std: of each channel.
+        dtype: floating type of the result.
+
+    Returns:
+        [N, 3, T, H, W].
+    """
+    x_N1THW = (clips_NTHW.to(dtype) / 255).unsqueeze(1)
+    statistics = x_N1THW.new_tensor([mean, std]).view(2, 1, 3, 1, 1, 1)
+    return (x_N1THW - statistics[0]) / statistics[1]
