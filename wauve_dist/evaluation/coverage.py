@@ -10,6 +10,7 @@ import numpy as np
 
 from wauve_dist.evaluation import simulated_studies as simulated
 from wauve_dist.evaluation.proportions import clopper_pearson
+from wauve_dist.evaluation.simulated_detections import average_precision_study, detection_study, few_patients_study
 
 # Studies that theory speaks of: large, with the assumptions of the interval met.
 STUDIES: tuple[simulated.Study, ...] = (
@@ -21,12 +22,15 @@ STUDIES: tuple[simulated.Study, ...] = (
     simulated.agreement_study,
     simulated.scale_study,
     simulated.reader_study,
+    detection_study,
 )
 # And some where they are not, to show what that costs.
 COUNTEREXAMPLES: tuple[simulated.Study, ...] = (
     simulated.naive_study,
     simulated.cohort_study,
     simulated.few_raters_study,
+    average_precision_study,
+    few_patients_study,
 )
 
 

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from wauve_dist.evaluation.agreement import Agreement, KappaWeights, cohens_kappa, fleiss_kappa, intraclass_correlations
 from wauve_dist.evaluation.auc import bootstrap_auc
 from wauve_dist.evaluation.calibration import calibration
+from wauve_dist.evaluation.curves import roc_band
 from wauve_dist.evaluation.decision_curve import decision_curve
 from wauve_dist.evaluation.delong import delong_auc, delong_paired_test
 from wauve_dist.evaluation.inputs import FloatArray, IntArray
@@ -129,6 +130,9 @@ def curve_study(rng: np.random.Generator) -> Iterator[Interval]:
     right, wrong = (
         share * stats.norm.cdf(side * _SHIFT / 2) for share, side in ((_PREVALENCE, 1), (1 - _PREVALENCE, -1))
     )
+    band = roc_band(labels, scores, seed=seed, num_resamples=NUM_RESAMPLES, num_points=6)
+    found = float(stats.norm.cdf(_SHIFT + stats.norm.ppf(0.2)))
+    yield Interval("ROC curve at a false positive rate of 0.2, bootstrap percentile", found, band.low[1], band.high[1])
     yield Interval("F1, bootstrap percentile", float(2 * right / (right + wrong + _PREVALENCE)), f1.ci_low, f1.ci_high)
 
 
