@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
-import torch
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
 from wauve_dist.study.config import read_study_config
+from wauve_dist.tasks.classification import ClassificationTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
@@ -25,6 +25,12 @@ TINY = [
 ]
 TINY_DETECTION = [*TINY, "--model.image_size=96", "--model.num_proposals=50", "--data.frames_per_video=6"]
 TINY_CLASSIFICATION = [*TINY, "--data.crop_size=64", "--data.clips_per_video=1"]
+TINY_NETWORK = {
+    "TimeSformer": [
+        *("--model.classifier.image_size=64", "--model.classifier.hidden_size=24"),
+        *("--model.classifier.num_layers=1", "--model.classifier.num_heads=3"),
+    ]
+}
 
 
 def test_every_yaml_belongs_to_a_command():
@@ -80,11 +86,16 @@ def test_detector_trains_from_its_config(path, launch, tiny_study_data, tmp_path
 @pytest.mark.parametrize("path", CLASSIFICATION, ids=lambda path: path.stem)
 def test_classifier_trains_from_its_config(path, launch, tiny_study_data, tmp_path):
     tracks = f"--data.tracks={tiny_study_data / 'tracks' / 'tracks.parquet'}"
-    done = train(launch, path, tmp_path / "run", tiny_study_data, tracks, *TINY_CLASSIFICATION)
+    config = yaml.safe_load(path.read_text())
+    network = config["model"]["init_args"]["classifier"]["class_path"].split(".")[-1]
+    tiny = [*TINY_CLASSIFICATION, *TINY_NETWORK.get(network, [])]
+    done = train(launch, path, tmp_path / "run", tiny_study_data, tracks, *tiny)
     assert done.returncode == 0, done.stderr
     assert_complete(tmp_path / "run", "val/auc")
-    hparams = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["hyper_parameters"]
-    assert hparams["crop_size"] == 64  # given to the data, linked to the model
+    task = ClassificationTask.load_from_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert type(task.classifier).__name__ == network
+    assert task.hparams["crop_size"] == 64  # given to the data, linked to the model
+    assert task.clip_rule.inputs == config["data"]["init_args"].get("inputs", "all")
 
 
 def assert_complete(run, metric):
