@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 SHORT_HELP = """\
-usage: launch/train.py --config YAML --out DIR [--resume] [--weights CKPT] [--wandb MODE] [--KEY VALUE ...]
+usage: launch/train.py --config YAML --out DIR [--resume] [--weights FILE] [--wandb MODE] [--KEY VALUE ...]
 
 Train the lesion detector or the clip classifier; the config decides which.
 
@@ -12,7 +12,9 @@ Train the lesion detector or the clip classifier; the config decides which.
                      configs/classification/i3d_r50.yaml; a second --config lays an overlay over it
   --out DIR          run folder: config.yaml, metrics/, checkpoints/{best,last}.ckpt, wandb/
   --resume           carry on from DIR/checkpoints/last.ckpt
-  --weights CKPT     start from the weights of another run's checkpoint (same model)
+  --weights FILE     start from another run's checkpoint, or from a pretrained file: PyTorchVideo's or PySlowFast's I3D
+                     (.pyth, Caffe2's .pkl), a 2D ImageNet ResNet-50 of torchvision or timm (.pth)
+  --weights_ignore P tensors that need not fit, as patterns: '*.classifier.*' for a file with other classes
   --wandb MODE       offline (default, nothing leaves the machine), online or disabled
   --KEY VALUE        override any key of the config: --model.lr 1e-3 --data.batch_size 4 --trainer.devices 8
   --print_config     print the resolved config and stop

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_info
 
 import wauve_dist
 from wauve_dist.models.weights import load_weights
@@ -77,7 +78,12 @@ class TrainingCLI(LightningCLI):
             "--save_every_minutes", type=float, default=10.0, help="between two saves of last.ckpt within an epoch"
         )
         parser.add_argument("--async_save", action="store_true", help="write checkpoints while training goes on")
-        parser.add_argument("--weights", type=Path | None, help="checkpoint of a finished run to start from")
+        parser.add_argument(
+            "--weights", type=Path | None, help="weights to start from: a checkpoint, or a pretrained file"
+        )
+        parser.add_argument(
+            "--weights_ignore", nargs="+", default=[], help="patterns of tensors that need not fit: '*.classifier.*'"
+        )
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
@@ -150,8 +156,10 @@ def train() -> None:
             save_config_callback=None,
             run=False,
         )
+        if cli.config.weights_ignore and not cli.config.weights:
+            raise ValueError("--weights_ignore is about the file of --weights: give that too, or leave it out.")
         if cli.config.weights and cli.checkpoint is None:
-            load_weights(cli.model, cli.config.weights)
+            rank_zero_info(load_weights(cli.model, cli.config.weights, cli.config.weights_ignore))
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=cli.checkpoint, weights_only=True)
     except Stopped as stopped:
         assert cli is not None

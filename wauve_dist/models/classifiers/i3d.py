@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.models.classifiers.i3d_layouts import inflated, own_name
 from wauve_dist.structures.clips import CLIP_LENGTH
 
 # PySlowFast's input statistics, which its Kinetics weights were trained with.
@@ -55,6 +56,15 @@ class I3DResNet50(ClipClassifier):
             raise ValueError(
                 f"crop_size (--data.crop_size) is {crop_size}; I3D needs at least {_MIN_CROP_SIZE} pixels."
             )
+
+    def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename PyTorchVideo's, PySlowFast's and Caffe2's I3D; rename and inflate a 2D ResNet-50."""
+        own, result = self.state_dict(), {}
+        for name, value in weights.items():
+            known = own.get(renamed := own_name(name))
+            is_2d = known is not None and (known.ndim, value.ndim) == (5, 4)
+            result[renamed] = inflated(value, known.shape[2]) if known is not None and is_2d else value
+        return result
 
     def features(self, clips_NTHW: Tensor) -> Tensor:
         """Compute the last feature map.

@@ -49,6 +49,13 @@ class ResNet50(ClipClassifier):
                 f"crop_size (--data.crop_size) is {crop_size}; ResNet-50 needs at least {_MIN_CROP_SIZE} pixels."
             )
 
+    def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename torchvision's and timm's ResNet-50, whose layers have the same names."""
+        return {
+            f"classifier.{name.removeprefix('fc.')}" if name.startswith("fc.") else f"trunk.{name}": value
+            for name, value in weights.items()
+        }
+
     def features(self, clips_NTHW: Tensor) -> Tensor:
         """Compute the last feature map: grey uint8 [N, 1, H, W] to float [N, C, 1, H', W']."""
         x_N3THW = grey_to_rgb(clips_NTHW, _PIXEL_MEAN, _PIXEL_STD, self.classifier.weight.dtype)
