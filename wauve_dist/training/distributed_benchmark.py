@@ -24,8 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from wauve_dist.data.batches import ClipBatch
-from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.models.classifiers.i3d import I3DResNet50
+from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.optimizers import build_optimizer
 from wauve_dist.training.ddp import TunedDDPStrategy
