@@ -15,6 +15,7 @@ NUM_KILLS = 20
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills_leave_no_trace(tiny_study_data, tmp_path):
     folders = {name: tmp_path / name for name in ("undisturbed", "killed")}
     for folder in folders.values():
