@@ -9,41 +9,51 @@ from pathlib import Path
 from wauve_dist.cluster.controller import JobState, SlurmError, job_state
 from wauve_dist.cluster.submission import SubmittedJob
 
-_POLL_LOG_S = 0.5
-_POLL_STATE_S = 3.0  # gentle on a controller that serves a whole cluster
+_POLL_S = 3.0  # gentle on a controller that serves a whole cluster
 _MAX_SILENCE_S = 600.0
 
 
 def follow(job: SubmittedJob) -> JobState:
     """Print a job's log as it grows, until the job ends; return its end. A job that is queued again has not ended.
 
+    Ctrl-C ends the following, not the job, with status 130.
+
     Raises:
         SlurmError: Slurm gave no answer for ten minutes, or no longer knows the job.
     """
-    shown = 0
-    state: JobState | None = None
-    answered_s = asked_s = time.monotonic()
-    while state is None or not state.is_final:
-        if time.monotonic() - asked_s > _POLL_STATE_S or state is None:
-            asked_s = time.monotonic()
-            try:
-                latest = job_state(job.number)
-            except SlurmError as error:
-                if "Invalid job id" in str(error) or asked_s - answered_s > _MAX_SILENCE_S:
-                    raise
-                print(f"Slurm does not answer, asking again: {error}", file=sys.stderr)
-                time.sleep(_POLL_STATE_S)
-                continue
-            answered_s = time.monotonic()
-            if state is None or latest.name != state.name:
-                because = f" ({latest.reason})" if latest.reason != "None" else ""
-                print(f"Job {job.number} is {latest.name}{because}", file=sys.stderr)
-            state = latest
-        shown = _print_from(job.log, shown)
-        if not state.is_final:
-            time.sleep(_POLL_LOG_S)
-    _print_from(job.log, shown)
+    num_bytes, told = 0, ""
+    try:
+        while not (state := _answered(job.number)).is_final:
+            told = _tell(job, state, told)
+            num_bytes = _print_from(job.log, num_bytes)
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        print(f"\nJob {job.number} goes on unwatched. To cancel it: scancel {job.number}", file=sys.stderr)
+        sys.exit(130)
+    _print_from(job.log, num_bytes)
+    _tell(job, state, told)
     return state
+
+
+def _answered(number: str) -> JobState:
+    """Ask for a job's state until Slurm answers: a busy controller is no reason to lose sight of a job."""
+    start_s = time.monotonic()
+    while True:
+        try:
+            return job_state(number)
+        except SlurmError as error:
+            if "Invalid job id" in str(error) or time.monotonic() - start_s > _MAX_SILENCE_S:
+                raise
+            print(f"Slurm does not answer, asking again. {error}", file=sys.stderr)
+            time.sleep(_POLL_S)
+
+
+def _tell(job: SubmittedJob, state: JobState, told: str) -> str:
+    because = f" ({state.reason})" if state.reason != "None" else ""
+    sentence = f"Job {job.number} ({job.name}) is {state.name}{because}"
+    if sentence != told:
+        print(sentence, file=sys.stderr)
+    return sentence
 
 
 def _print_from(log: Path, offset: int) -> int:

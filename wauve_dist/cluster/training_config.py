@@ -123,8 +123,8 @@ def check_run_folder(out: Path, resume: bool) -> None:
         FileExistsError: it holds another run.
         TrainingRefused: ``resume`` without a save.
     """
-    last = out / "checkpoints" / "last.ckpt"
-    if resume and not last.is_file():
-        raise TrainingRefused(f"--resume: there is no {last}. Check --out, or leave --resume out to start anew.")
+    saves = [out / "checkpoints" / name for name in ("last.ckpt", "previous.ckpt")]
+    if resume and not any(save.exists() for save in saves):
+        raise TrainingRefused(f"--resume: there is no {saves[0]}. Check --out, or leave --resume out to start anew.")
     if not resume and out.exists():
         claim_folder(out)

@@ -66,11 +66,7 @@ def submit_training(
         temporary.write_text(text)
     submitted = submit(job, folder, snapshot)
     print(f"{submitted}\n  code    {snapshot}", flush=True)
-    if not wait:
-        return 0
-    end = follow(submitted)
-    print(f"Job {submitted.number} is {end.name}.", file=sys.stderr)
-    return end.exit_status
+    return follow(submitted).exit_status if wait else 0
 
 
 def _reading_from(snapshot: Snapshot, config: Any) -> Any:
