@@ -167,7 +167,7 @@ def _follow_all(jobs: Sequence[SubmittedJob], config: StudyConfig) -> int:
         if end.exit_status:
             cancelled = ", ".join(later.name for later in jobs[number + 1 :])
             after = f" Slurm cancels what waits for it: {cancelled}." if cancelled else ""
-            print(f"Job {job.number} ({job.name}) is {end.name}; its log is {job.log}.{after}", file=sys.stderr)
+            print(f"The log of {job.name} is {job.log}.{after}", file=sys.stderr)
             return end.exit_status
     print_result(config)
     return 0
