@@ -15,6 +15,11 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
 DETECTION = sorted((CONFIGS / "detection").glob("*.yaml"))
 CLASSIFICATION = sorted((CONFIGS / "classification").glob("*.yaml"))
+# Of the networks that other configs train, at the size of the comparison, whose own test is as slow.
+CLASSIFICATION_CASES = [
+    pytest.param(path, marks=pytest.mark.slow) if path.stem.startswith("comparison_") else path
+    for path in CLASSIFICATION
+]
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 # Two steps on a CPU in seconds; all else is the experiment's own.
@@ -83,7 +88,7 @@ def test_detector_trains_from_its_config(path, launch, tiny_study_data, tmp_path
     assert_complete(tmp_path / "run", "val/ap50")
 
 
-@pytest.mark.parametrize("path", CLASSIFICATION, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CLASSIFICATION_CASES, ids=lambda path: path.stem)
 def test_classifier_trains_from_its_config(path, launch, tiny_study_data, tmp_path):
     tracks = f"--data.tracks={tiny_study_data / 'tracks' / 'tracks.parquet'}"
     config = yaml.safe_load(path.read_text())

@@ -2,6 +2,9 @@
 
     data -> detector -> tracks -> classifier -> predictions -> report
 
+Comparators are trained on the same tracks and judge the test videos along the tracks of the first predictions, so that
+the detector runs once and models differ in nothing but the classifier.
+
 Each stage is one command of ``launch/``, so whatever the chain does can be done, and done again, by hand.
 """
 
@@ -15,9 +18,12 @@ from typing import Any
 from wauve_dist.cluster.training_config import resolved_config
 from wauve_dist.structures.provenance import atomic_write, claim_folder
 from wauve_dist.study.config import StudyConfig
+from wauve_dist.study.result import print_result
 from wauve_dist.study.stages import Stage, StageError, remove_from
 
 _STUDY_RECORD = "study.json"
+
+_INPUTS_WORDS = {"one_key_frame": "one key frame", "two_key_frames": "two key frames", "all": "all ROI frames"}
 
 
 def stages_of(config: StudyConfig) -> list[Stage]:
@@ -82,12 +88,43 @@ def stages_of(config: StudyConfig) -> list[Stage]:
             ),
             (manifest, detector, classifier),
         ),
+    ]
+    found = out / "predictions" / "tracks.parquet"
+    predictions = [out / "predictions" / "predictions.csv"]
+    for name, comparator in config.comparators.items():
+        trained = Stage(
+            f"classifier-{name}",
+            out / f"classifier-{name}",
+            training(f"classifier-{name}", comparator.classifier, f"--data.tracks={tracks}"),
+            (comparator.classifier, manifest, tracks),
+        )
+        stages.append(trained)
+        weights = trained.folder / "checkpoints" / "best.ckpt"
+        for inputs in comparator.inputs:
+            several = len(comparator.inputs) > 1
+            stage = f"predictions-{name}-{inputs}" if several else f"predictions-{name}"
+            judge = (
+                "predict.py",
+                f"--videos={manifest}",
+                "--split=test",
+                f"--tracks={found}",
+                f"--classifier={weights}",
+                f"--inputs={inputs}",
+                f"--model={name}, {_INPUTS_WORDS[inputs]}" if several else f"--model={name}",
+                f"--call-threshold={config.threshold}",
+                f"--out={out / stage}",
+            )
+            stages.append(Stage(stage, out / stage, judge, (manifest, found, weights)))
+            predictions.append(out / stage / "predictions.csv")
+    return [
+        *stages,
         Stage(
             "report",
             out / "report",
             (
                 "evaluate.py",
-                f"--predictions={out / 'predictions' / 'predictions.csv'}",
+                "--predictions",
+                *map(str, predictions),
                 f"--detections={out / 'predictions' / 'detections.parquet'}",
                 f"--annotations={annotations}",
                 f"--threshold={config.threshold}",
@@ -96,12 +133,12 @@ def stages_of(config: StudyConfig) -> list[Stage]:
                 f"--out={out / 'report'}",
             ),
             (
-                *(out / "predictions" / name for name in ("predictions.csv", "detections.parquet", "clips.parquet")),
+                *predictions,
+                *(out / "predictions" / name for name in ("detections.parquet", "clips.parquet")),
                 annotations,
             ),
         ),
     ]
-    return stages
 
 
 def run_study(config: StudyConfig, launch_folder: Path, redo: str | None = None) -> None:
@@ -161,37 +198,3 @@ def training_config(stage: Stage, launch_folder: Path) -> dict[str, Any]:
         return resolved_config(launch_folder, stage.command[1:])
     except ValueError as error:
         raise StageError(f"The config of stage {stage.name} is faulty. {error}") from error
-
-
-def print_result(config: StudyConfig) -> None:
-    """Print the figures of a study that is done, and where its report is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    report = config.out / "report"
-    metrics = json.loads((report / "metrics.json").read_text())
-    table = Table(title=f"Test set: {metrics['n']} videos, {metrics['positives']} malignant")
-    for column in ("Metric", "Value", "95 % interval"):
-        table.add_column(column, justify="left" if column == "Metric" else "right")
-    rows = [(words, model[name]) for model in metrics["models"].values() for name, words in _RESULT_ROWS.items()]
-    rows.append(("Detector AP50", metrics["detection"]["ap50_interval"]))
-    for words, metric in rows:
-        # A figure can be undefined, such as the PPV where no video is called malignant.
-        value, low, high = (
-            "undefined" if metric[key] is None else f"{metric[key]:.3f}" for key in ("value", "ci_low", "ci_high")
-        )
-        table.add_row(words, value, f"{low} to {high}")
-    console.print(table)
-    console.print(f"Report: {report / 'report.html'}")
-
-
-_RESULT_ROWS = {
-    "auc": "AUC",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "accuracy": "Accuracy",
-    "f1": "F1",
-}

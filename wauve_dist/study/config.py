@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from jsonargparse import ArgumentParser
 
+from wauve_dist.structures.clips import Inputs
 from wauve_dist.training.config_errors import explained
 
 
@@ -23,6 +25,19 @@ class SyntheticData:
     max_frames: int
     val_fraction: float
     test_fraction: float
+
+
+@dataclass(frozen=True)
+class Comparator:
+    """A classifier to compare with the study's own, trained and tested on the same tracks.
+
+    Attributes:
+        classifier: YAML of launch/train.py; the study sets its data.
+        inputs: what it judges of a test video, each a model of the report (see ``launch/predict.py --inputs``).
+    """
+
+    classifier: Path
+    inputs: tuple[Inputs, ...] = ("all",)
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class StudyConfig:
         manifest: manifest.csv with splits and labels.
         annotations: COCO-VID boxes of its videos.
         wandb: mode of the training runs.
+        comparators: by their names in the report, letters, digits, dots, dashes and underscores.
     """
 
     out: Path
@@ -55,6 +71,7 @@ class StudyConfig:
     manifest: Path | None = None
     annotations: Path | None = None
     wandb: Literal["offline", "online", "disabled"] = "offline"
+    comparators: Mapping[str, Comparator] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check what no single field can tell.
@@ -67,9 +84,18 @@ class StudyConfig:
             raise ValueError(
                 "A study needs either 'synthetic' or both 'manifest' and 'annotations': set one side, leave the other."
             )
-        for name in ("detector", "classifier"):
-            if not getattr(self, name).is_file():
-                raise ValueError(f"{name}: there is no config file {getattr(self, name)}.")
+        configs = {"detector": self.detector, "classifier": self.classifier}
+        for name, comparator in self.comparators.items():
+            if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
+                raise ValueError(
+                    f"comparators: {name!r} names folders too. Use letters, digits, dots, dashes and underscores."
+                )
+            if not comparator.inputs or len(set(comparator.inputs)) < len(comparator.inputs):
+                raise ValueError(f"comparators: {name}: inputs must name at least one, each once.")
+            configs[f"comparators: {name}"] = comparator.classifier
+        for name, path in configs.items():
+            if not path.is_file():
+                raise ValueError(f"{name}: there is no config file {path}.")
 
 
 class _Parser(ArgumentParser):

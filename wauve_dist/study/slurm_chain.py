@@ -25,8 +25,9 @@ from wauve_dist.cluster.submission import (
 )
 from wauve_dist.cluster.training_config import fit_to_profile
 from wauve_dist.structures.provenance import sha256_of
-from wauve_dist.study.chain import open_study, print_result, stages_of, training_config
+from wauve_dist.study.chain import open_study, stages_of, training_config
 from wauve_dist.study.config import StudyConfig
+from wauve_dist.study.result import print_result
 from wauve_dist.study.stages import Stage, StageError, position_of
 
 
