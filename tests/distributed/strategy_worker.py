@@ -112,7 +112,7 @@ class Witness(pl.Callback):
         if trainer.current_epoch == 0:
             trainer.save_checkpoint(self.path)
 
-    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
         self.buffers = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
 
 

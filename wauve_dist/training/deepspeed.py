@@ -316,6 +316,12 @@ class _AutocastPrecision(DeepSpeedPrecision):
     def convert_input(self, data: Any) -> Any:
         return data
 
+    def backward(  # type: ignore[override]  # as Lightning's own does
+        self, tensor: Tensor, model: pl.LightningModule, optimizer: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        # Lightning has divided the loss by the accumulated batches; DeepSpeed would do it once more.
+        super().backward(tensor, model, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
     def state_dict(self) -> dict[str, Any]:
         if self.scaler is None:
             return {}
