@@ -69,10 +69,12 @@ class TrainerOverhead:
     Attributes:
         ours_s: of our trainer with the callbacks of launch/train.py, a mean for each repetition.
         bare_s: of a bare torch DDP loop.
+        votes_s: what each step of ours spent on the ranks' agreement to save or to stop.
     """
 
     ours_s: list[float]
     bare_s: list[float]
+    votes_s: list[float]
 
     @property
     def ratios(self) -> list[float]:
@@ -120,9 +122,9 @@ def print_distributed_benchmark(workload: Workload) -> None:
     """Measure and print both."""
     overhead = measure_trainer_overhead(workload)
     print(f"ours: {_spread(overhead.ours_s, 's')} a step; bare torch DDP loop: {_spread(overhead.bare_s, 's')}")
-    print(
-        f"throughput of ours over the bare loop's: {_spread(overhead.ratios, '')}, {workload.num_repetitions} pairs\n"
-    )
+    print(f"throughput of ours over the bare loop's: {_spread(overhead.ratios, '')}, {workload.num_repetitions} pairs")
+    vote_s, step_s = statistics.median(overhead.votes_s), statistics.median(overhead.ours_s)
+    print(f"the vote on stopping: {1e6 * vote_s:.0f} µs a step, {100 * vote_s / step_s:.3f} % of it\n")
     print("| strategy | s a step (fastest to slowest) | peak memory a process |\n|---|---|---|")
     for strategy in STRATEGIES:
         cost = measure_strategy(workload, strategy)
@@ -153,10 +155,10 @@ def _alternate(workload: Workload, callbacks: Sequence[pl.Callback]) -> TrainerO
     alternation = _Alternation(workload)
     num_steps = _NUM_WARM_UP_STEPS + workload.num_repetitions * _STEPS_A_REPETITION
     with tempfile.TemporaryDirectory() as folder:
-        last = LastCheckpoint(Path(folder), every_minutes=math.inf, signals=STOP_SIGNALS)
+        last = _TimedLastCheckpoint(Path(folder), every_minutes=math.inf, signals=STOP_SIGNALS)
         ours = [RankAgreement(""), StepSeeds(0), FiniteLoss(), *callbacks, last, alternation]
         _fit(workload, TunedDDPStrategy(), ours, num_steps)
-    return TrainerOverhead(alternation.ours_s, alternation.bare_s)
+    return TrainerOverhead(alternation.ours_s, alternation.bare_s, last.votes_s[_NUM_WARM_UP_STEPS:])
 
 
 def _train_under(workload: Workload, strategy: str) -> tuple[list[float], int]:
@@ -207,6 +209,17 @@ class _Clock(pl.Callback):
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.ends_s.append(time.perf_counter())
+
+
+class _TimedLastCheckpoint(LastCheckpoint):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.votes_s: list[float] = []
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        start_s = time.perf_counter()
+        super().on_train_batch_end(*arguments)
+        self.votes_s.append(time.perf_counter() - start_s)
 
 
 class _Alternation(pl.Callback):
