@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 
 import wauve_dist
@@ -20,6 +21,7 @@ from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import write_provenance
 from wauve_dist.training.checkpoint_files import PREVIOUS, AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
+from wauve_dist.training.deepspeed import ZeroStrategy
 from wauve_dist.training.finite_loss import FiniteLoss
 from wauve_dist.training.last_checkpoint import LastCheckpoint, Stopped
 from wauve_dist.training.rank_agreement import RankAgreement
@@ -28,6 +30,9 @@ from wauve_dist.training.run_folder import RunRecord, open_run_folder
 from wauve_dist.training.run_logging import WandbMode, build_loggers
 from wauve_dist.training.step_seeds import StepSeeds
 from wauve_dist.training.stop_signals import STOP_SIGNALS
+from wauve_dist.training.strategy_advice import StrategyAdvice
+
+_SHARD_WRITERS = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
 # Arguments of the data modules that name a file which the trained weights depend on.
 _SOURCE_ARGUMENTS = ("manifest", "annotations", "tracks")
@@ -118,6 +123,7 @@ class TrainingCLI(LightningCLI):
             kwargs["plugins"] = [*(self.config_init.trainer.plugins or []), SLURMEnvironment(auto_requeue=False)]
         # They run in this order; the save comes after the best checkpoint, whose score it holds.
         kwargs["callbacks"] = [
+            StrategyAdvice(),
             RankAgreement(self.parser.dump(self.config, skip_link_targets=False)),
             _DescribedRun(self),
             StepSeeds(self.config.seed_everything),
@@ -126,6 +132,11 @@ class TrainingCLI(LightningCLI):
             LastCheckpoint(self.config.out / "checkpoints", self.config.save_every_minutes, STOP_SIGNALS),
         ]
         trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, _SHARD_WRITERS) and not isinstance(trainer.strategy, ZeroStrategy):
+            raise ValueError(
+                f"--trainer.strategy: {type(trainer.strategy).__name__} writes a checkpoint in pieces, which nothing "
+                "else can load. Lay configs/strategy/fsdp2.yaml or zero1.yaml to zero3.yaml over the config instead."
+            )
         trainer.strategy.checkpoint_io = AtomicCheckpointIO(in_background=self.config.async_save)
         return trainer
 
