@@ -44,18 +44,23 @@ def test_every_simulated_interval_is_a_finite_one_near_its_truth(study):
         assert interval.truth < interval.high + 3 * (interval.high - interval.low)
 
 
+# Enough for three standard errors to be 3 percentage points; docs/coverage.md has the table of 1,500.
+NUM_STUDIES = 500
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(1200)
 def test_95_per_cent_intervals_hold_the_truth_in_95_per_cent_of_studies():
     off = {
         coverage.interval: coverage.share
-        for coverage in measure_coverage(1500, 0)
-        if not 0.935 <= coverage.share <= 0.965
+        for coverage in measure_coverage(NUM_STUDIES, 0)
+        if not 0.92 <= coverage.share <= 0.98
     }
     assert not off
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_intervals_whose_assumptions_fail_do_not():
-    for coverage in measure_coverage(1500, 0, COUNTEREXAMPLES):
-        assert coverage.share < 0.935, coverage
+    for coverage in measure_coverage(NUM_STUDIES, 0, COUNTEREXAMPLES):
+        assert coverage.share < 0.94, coverage
