@@ -85,9 +85,7 @@ class EvaluationClips(Dataset[ClipBatch]):
         return _clip_batch([self._clips[index] for index in indices], self._clip_length, [0] * len(indices))
 
 
-def _clip_batch(
-    chosen: Sequence[tuple[CroppedVideo, ClipWindow]], clip_length: int, seeds: Sequence[int]
-) -> ClipBatch:
+def _clip_batch(chosen: Sequence[tuple[CroppedVideo, ClipWindow]], clip_length: int, seeds: Sequence[int]) -> ClipBatch:
     size = open_array(chosen[0][0].crops).shape[-1]
     clips = np.empty((len(chosen), clip_length, size, size), np.uint8)
     for target, (video, clip) in zip(clips, chosen, strict=True):
