@@ -18,7 +18,7 @@ def train(launch, tiny_study_data, tmp_path_factory):
             *("train.py", "--config", f"configs/{name}/demo.yaml", "--out", out, "--wandb", "disabled"),
             *("--data.manifest", tiny_study_data / "manifest.csv", "--data.cache_dir", folder / "cache"),
             *("--trainer.accelerator", "gpu", "--trainer.devices", 1, "--trainer.precision", precision),
-            *("--trainer.max_epochs", 2, *options),
+            *("--trainer.max_epochs", 2, "--trainer.check_val_every_n_epoch", 1, *options),
         )
         assert done.returncode == 0, done.stderr
         return out / "checkpoints" / "best.ckpt"

@@ -44,6 +44,7 @@ def classifier(launch, tiny_study_data, tmp_path_factory):
         *("train.py", "--config", "configs/classification/demo.yaml", "--out", folder / "run"),
         *(f"--data.manifest={tiny_study_data / 'manifest.csv'}", f"--data.cache_dir={folder / 'cache'}"),
         *(f"--data.tracks={tiny_study_data / 'tracks' / 'tracks.parquet'}", "--trainer.max_steps=2"),
+        "--trainer.check_val_every_n_epoch=1",
     )
     assert done.returncode == 0, done.stderr
     return folder / "run" / "checkpoints" / "best.ckpt"

@@ -217,6 +217,7 @@ def _end_local_ranks(cli: TrainingCLI | None) -> None:
 def _close(cli: TrainingCLI) -> None:
     checkpoint = cli.trainer.checkpoint_callback
     if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
+        print("warning: no checkpoint was judged, so there is no best.ckpt; was validation ever due?", file=sys.stderr)
         return
     best = Path(checkpoint.best_model_path)
     (best.parent / PREVIOUS).unlink(missing_ok=True)  # best and last are what a finished run needs
