@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -14,7 +15,8 @@ from spots import sweep, write_video
 
 from wauve_dist.inference.checkpoints import CheckpointError, load_task, pick_device, run_name
 from wauve_dist.models.classifiers.i3d import I3DResNet50
-from wauve_dist.structures.tables import PREDICTIONS, TRACKS, read_table
+from wauve_dist.models.classifiers.resnet import ResNet50
+from wauve_dist.structures.tables import CLIPS, PREDICTIONS, TRACKS, read_table
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
 from wauve_dist.tracking.linker import LinkerSettings
@@ -54,9 +56,13 @@ def checkpoints(tmp_path_factory):
         **OPTIMISER,
     )
     classifier = ClassificationTask(I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, **OPTIMISER)
+    image_network = ClassificationTask(
+        ResNet50(dropout=0.0), crop_size=64, roi_context=1.5, inputs="two_key_frames", **OPTIMISER
+    )
     return (
         _save(detector, folder / "detector" / "checkpoints" / "best.ckpt"),
         _save(classifier, folder / "i3d" / "checkpoints" / "best.ckpt"),
+        _save(image_network, folder / "resnet" / "checkpoints" / "best.ckpt"),
     )
 
 
@@ -68,7 +74,7 @@ def _predict(*arguments):
 def test_a_folder_of_videos_to_tables_pictures_and_overlays(tmp_path, checkpoints, capsys):
     write_video(tmp_path / "in" / "a.avi", sweep(9, [(0, 9, 20, 30, 24, 200)]))
     write_video(tmp_path / "in" / "deep" / "b.avi", sweep(9, []))
-    detector, classifier = checkpoints
+    detector, classifier, _ = checkpoints
     status = _predict(
         *("--videos", tmp_path / "in", "--detector", detector, "--classifier", classifier, "--out", tmp_path / "out"),
         *("--device", "cpu", "--overlay", "--new-score", 0.06),
@@ -85,6 +91,39 @@ def test_a_folder_of_videos_to_tables_pictures_and_overlays(tmp_path, checkpoint
     assert _predict("--videos", tmp_path / "in", "--detector", detector, "--out", tmp_path / "tracks") == 0
     read_table(tmp_path / "tracks" / "tracks.parquet", TRACKS)
     assert not (tmp_path / "tracks" / "predictions.csv").exists()
+
+
+def test_an_image_network_judges_key_frames_of_tracks_that_were_found_before(tmp_path, checkpoints, capsys):
+    video = write_video(tmp_path / "a.avi", sweep(12, [(0, 12, 20, 30, 24, 200)]))
+    corners = {"x1": 20.0, "y1": 30.0, "x2": [44.0, 44, 44, 44, 44, 44, 44, 50, 44, 44, 44, 44], "y2": 54.0}
+    tracks = pd.DataFrame({"video_id": "a", "track_id": 0, "frame": range(12), **corners, "score": 0.9})
+    tracks.assign(interpolated=False).to_parquet(tmp_path / "tracks.parquet")
+    options = ("--videos", video, "--tracks", tmp_path / "tracks.parquet", "--device", "cpu")
+    chosen = {"one_key_frame": [7], "all": list(range(12))}
+    for inputs, frames in chosen.items():
+        out = tmp_path / inputs
+        assert _predict(*options, "--classifier", checkpoints[2], "--inputs", inputs, "--out", out) == 0
+        clips = read_table(out / "clips.parquet", CLIPS)
+        assert clips["start_frame"].tolist() == frames
+        [score] = read_table(out / "predictions.csv", PREDICTIONS)["score"]
+        assert score == pytest.approx(clips["score"].mean(), abs=1e-12)
+    as_validated = tmp_path / "as_validated"
+    assert _predict(*options, "--classifier", checkpoints[2], "--out", as_validated) == 0
+    assert len(read_table(as_validated / "clips.parquet", CLIPS)) == 2
+
+    refused = {
+        (checkpoints[1], "one_key_frame"): "the network takes 8 adjacent frames",
+        (checkpoints[2], "two_key_frames", "--key-frames", "manifest"): "1 of 1 videos have no key frame",
+    }
+    for (checkpoint, *inputs), words in refused.items():
+        status = _predict(*options, "--classifier", checkpoint, "--out", tmp_path / "no", "--inputs", *inputs)
+        assert status == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+    with pytest.raises(SystemExit, match="2"):
+        _predict(*options, "--detector", checkpoints[0], "--classifier", checkpoints[1], "--out", tmp_path / "no")
+    assert "give either --detector or --tracks" in capsys.readouterr().err
 
 
 def test_bad_input_ends_with_status_2_one_message_and_no_output(tmp_path, checkpoints, capsys):
@@ -129,7 +168,7 @@ def test_checkpoints_that_cannot_be_used_name_flag_file_and_remedy(tmp_path, che
         (tmp_path / "text.ckpt").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"--detector .*text.ckpt: is not a checkpoint of DetectionTask"):
             load_task(DetectionTask, tmp_path / "text.ckpt", "--detector", cpu)
-    detector, classifier = checkpoints
+    detector, classifier, _ = checkpoints
     with pytest.raises(CheckpointError, match="is not a checkpoint of DetectionTask"):
         load_task(DetectionTask, classifier, "--detector", cpu)
     with pytest.raises(CheckpointError, match="is not a checkpoint of ClassificationTask"):
