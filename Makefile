@@ -28,7 +28,7 @@ format: env
 	$(BIN)/ruff check --fix .
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # most tests wait for one process of their own
 
 demo: env
 	$(BIN)/python launch/study.py --config configs/study/demo.yaml

@@ -24,7 +24,7 @@ def free_port():
 def launch():
     """Run a script of launch/ as a user does; return the finished process."""
 
-    def run(script, *arguments, timeout=240):
+    def run(script, *arguments, timeout=600):
         argv = [sys.executable, str(REPOSITORY / "launch" / script), *map(str, arguments)]
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, cwd=REPOSITORY, check=False)
 

@@ -59,7 +59,7 @@ def test_real_videos_come_out_once_each_with_pictures_of_real_frames(launch, rea
     done = launch(
         *("predict.py", "--videos", tmp_path / "manifest.csv", "--detector", detector, "--classifier", classifier),
         *("--out", tmp_path / "predictions", "--new-score", 0.06),
-        timeout=280,
+        timeout=800,
     )
     assert done.returncode == 0, done.stderr
     predictions = pd.read_csv(tmp_path / "predictions" / "predictions.csv")
