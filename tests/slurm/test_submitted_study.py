@@ -2,42 +2,29 @@
 
 import itertools
 import re
-import subprocess
-import sys
-import time
 
 import pytest
-from trainings import PATIENCE_S, REPOSITORY, TWO_NODES, environment, launch
+from trainings import TWO_NODES, followed, launch, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(2400)]
 
+STUDY_S = 1800  # two minutes and a half on an idle machine
 STAGES = ["data", "detector", "tracks", "classifier", "predictions", "report"]
-
-
-def wait_until(happened, process, console):
-    deadline = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert process.poll() is None, console.read_text()
-        assert time.monotonic() < deadline, console.read_text()
-        time.sleep(0.1)
 
 
 def test_stages_are_jobs_one_after_the_other_and_a_done_study_is_not_submitted_again(cluster, tiny_study, tmp_path):
     words = ["--config", tiny_study, "--out", tmp_path / "study", *TWO_NODES, "--wait"]
-    command = [sys.executable, str(REPOSITORY / "launch" / "study.py"), *map(str, words)]
     console = tmp_path / "console.txt"
-    with console.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=REPOSITORY, env=environment(cluster))
-    wait_until(lambda: "A stage that fails" in console.read_text(), process, console)
-    jobs = dict(re.findall(r"Job (\d+) \(study-(\w+)\)", console.read_text()))
-    assert list(jobs.values()) == STAGES
-    [detector] = [number for number, stage in jobs.items() if stage == "detector"]
-    log = tmp_path / "study.slurm" / f"{detector}.log"
-    wait_until(lambda: log.exists() and "Starting with 2 processes" in log.read_text(), process, console)
-
-    # Asked to stop, a training ends well; its stage is not done for all that, and the next one has to wait.
-    cluster.call("scancel", "--signal=TERM", detector)
-    assert process.wait(2 * PATIENCE_S) == 0, console.read_text()
+    with followed(cluster, "study.py", *words, console=console) as process:
+        wait_until(lambda: "A stage that fails" in console.read_text(), process, console)
+        jobs = dict(re.findall(r"Job (\d+) \(study-(\w+)\) is in the queue", console.read_text()))
+        assert list(jobs.values()) == STAGES
+        [detector] = [number for number, stage in jobs.items() if stage == "detector"]
+        log = tmp_path / "study.slurm" / f"{detector}.log"
+        wait_until(lambda: log.exists() and "Starting with 2 processes" in log.read_text(), process, console)
+        # Asked to stop, a training ends well; its stage is not done for all that, and the next one has to wait.
+        cluster.call("scancel", "--signal=TERM", detector)
+        assert process.wait(STUDY_S) == 0, console.read_text()
     assert "Slurm will start the job again" in log.read_text()
     ran = {stage: cluster.properties("job", number) for number, stage in jobs.items()}
     assert [ran[stage]["Restarts"] for stage in STAGES] == ["0", "1", "0", "0", "0", "0"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from runs import state
-from trainings import NUM_EPOCHS, PATIENCE_S, REPOSITORY, TWO_NODES, arguments, environment, launch
+from trainings import NUM_EPOCHS, PATIENCE_S, REPOSITORY, TWO_NODES, arguments, followed, launch, wait_until
 
 from wauve_dist.cluster.snapshot import Snapshot
 
@@ -100,15 +100,11 @@ def test_a_second_job_for_the_same_run_is_refused_while_the_first_waits(cluster,
 def test_one_command_submits_follows_and_leaves_a_run(cluster, tiny_study_data, tmp_path):
     run = tmp_path / "my run"
     words = [*arguments(run, tiny_study_data), *TWO_NODES, "--wait", "--slurm.options={begin: now+2}"]
-    command = [sys.executable, str(REPOSITORY / "launch" / "train.py"), *map(str, words)]
     console, before = tmp_path / "console.txt", head()
-    with console.open("w") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=REPOSITORY, env=environment(cluster))
-    while "is in the queue" not in console.read_text():
-        assert process.poll() is None, console.read_text()
-        time.sleep(0.1)
-    (tmp_path / "tiny.yaml").write_text("the YAML may change as soon as the job is in the queue")
-    assert process.wait(PATIENCE_S) == 0, console.read_text()
+    with followed(cluster, "train.py", *words, console=console) as process:
+        wait_until(lambda: "is in the queue" in console.read_text(), process, console)
+        (tmp_path / "tiny.yaml").write_text("the YAML may change as soon as the job is in the queue")
+        assert process.wait(PATIENCE_S) == 0, console.read_text()
     output = console.read_text()
     job = re.match(r"Job (\d+) \(my run\) is in the queue", output).group(1)
     log = tmp_path / "my run.slurm" / f"{job}.log"

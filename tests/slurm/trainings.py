@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from runs import tiny_config
@@ -43,6 +44,28 @@ def launch(cluster, script, *words, ledger=None, timeout=PATIENCE_S):
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, cwd=REPOSITORY, env=variables, check=False
     )
+
+
+@contextmanager
+def followed(cluster, script, *words, console):
+    """Run a script of launch/ beside the test; what it prints goes to the file ``console``."""
+    command = [sys.executable, str(REPOSITORY / "launch" / script), *map(str, words)]
+    with console.open("w") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, cwd=REPOSITORY, env=environment(cluster))
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(happened, process, console):
+    """Wait for something that a followed script brings about."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert process.poll() is None, console.read_text()
+        assert time.monotonic() < deadline, console.read_text()
+        time.sleep(0.1)
 
 
 def submitted(cluster, *words, ledger=None):
