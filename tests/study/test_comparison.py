@@ -76,11 +76,12 @@ def test_the_console_shows_table_2_with_p_values_against_the_first_model(launch,
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     metrics["detection"] = {"ap50_interval": {"value": 0.7, "ci_low": None, "ci_high": None}}
-    console = Console(width=200, record=True, file=(tmp_path / "shown").open("w"))
+    console = Console(width=80, record=True, file=(tmp_path / "shown").open("w"))
     console.print(comparison_table(metrics, "Test set"))
     lines = console.export_text().splitlines()
     row_of = {line[2:3]: number for number, line in enumerate(lines) if line.startswith("│")}
     # AUC, interval and p stand below each other in the second column.
+    assert "…" not in "".join(lines)
     aucs = {name: lines[row_of[name]].split("│")[2].strip() for name in scores}
     assert aucs == {name: f"{metrics['models'][name]['auc']['value']:.3f}" for name in scores}
     assert "p =" not in lines[row_of["A"] + 2]

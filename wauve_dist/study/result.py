@@ -20,6 +20,7 @@ _WORDS = {
     "accuracy": "Accuracy",
     "f1": "F1",
 }
+_COMPARED = ("auc", "sensitivity", "specificity", "accuracy")  # what fits beside each other into 80 columns
 
 
 def print_result(config: StudyConfig) -> None:
@@ -43,7 +44,9 @@ def _of_one(metrics: Mapping[str, Any], title: str) -> Table:
 
 
 def comparison_table(metrics: Mapping[str, Any], title: str) -> Table:
-    """Lay out several models as Table 2 of the paper does: a row a model, and p-values against the first.
+    """Lay out several models as Table 2 of the paper does, a row a model, with p-values against the first.
+
+    The predictive values and F1 are in the report.
 
     Args:
         metrics: content of ``metrics.json``.
@@ -56,15 +59,15 @@ def comparison_table(metrics: Mapping[str, Any], title: str) -> Table:
     low, high = _number(detector["ci_low"]), _number(detector["ci_high"])
     table = Table(
         title=title,
-        caption=f"95 % intervals; p against {first}: paired DeLong for the AUC, the others' tests are in the report. "
+        caption=f"95 % intervals; p against {first}: paired DeLong for the AUC, exact McNemar for the rest. "
         f"{words}: {_number(detector['value'])} ({low} to {high}).",
     )
     table.add_column("Model")
-    for heading in _WORDS.values():
-        table.add_column(heading, justify="right")
+    for name in _COMPARED:
+        table.add_column(_WORDS[name], justify="right", no_wrap=True)
     for model, figures in metrics["models"].items():
         cells = []
-        for name in _WORDS:
+        for name in _COMPARED:
             figure = figures[name]
             interval = f"{_number(figure['value'])}\n{_number(figure['ci_low'])}-{_number(figure['ci_high'])}"
             p_value = p_values.get((model, name))
