@@ -59,7 +59,7 @@ def test_every_cut_and_every_flipped_byte_of_the_tensors_is_noticed(tmp_path):
         (tmp_path / "last.ckpt").write_bytes(damaged)
         path, faults = newest_intact(tmp_path)
         assert path == tmp_path / "previous.ckpt"
-        assert "last.ckpt: is " in faults[0]
+        assert "last.ckpt is " in faults[0]
     (tmp_path / "previous.ckpt").unlink()
     path, faults = newest_intact(tmp_path)
     assert path is None

@@ -84,7 +84,7 @@ def test_a_damaged_save_is_refused_loudly_and_the_one_before_it_used(undisturbed
     last = out / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:-500])
     finish(argv(out, tiny_study_data, "--resume"), log)
-    assert "last.ckpt: is not a whole checkpoint" in log.read_text()
+    assert "last.ckpt is not a whole checkpoint" in log.read_text()
     assert "Carrying on from" in log.read_text()
     assert same(state(out), state(undisturbed))
 

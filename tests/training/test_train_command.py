@@ -47,7 +47,8 @@ def test_a_used_run_folder_is_refused(launch, tmp_path):
 def test_resume_without_a_checkpoint_says_so(launch, tmp_path):
     answer = launch("train.py", "--config", CONFIG, "--out", tmp_path / "run", "--resume")
     assert answer.returncode == 2
-    assert "last.ckpt. Check --out" in answer.stderr
+    assert "last.ckpt is missing; " in answer.stderr
+    assert "previous.ckpt is missing. Check --out" in answer.stderr
 
 
 def test_a_missing_manifest_is_one_sentence(launch, tmp_path):

@@ -100,7 +100,7 @@ def newest_intact(folder: Path) -> tuple[Path | None, list[str]]:
         fault = _fault(path)
         if fault is None:
             return path, faults
-        faults.append(f"{path}: {fault}")
+        faults.append(f"{path} {fault}")
     return None, faults
 
 
