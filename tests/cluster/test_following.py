@@ -7,12 +7,15 @@ import sys
 
 import pytest
 
+# A shell without a terminal starts what it puts into the background deaf to Ctrl-C.
 FOLLOW = """
+import signal
 import sys
 from pathlib import Path
 from wauve_dist.cluster import following
 from wauve_dist.cluster.submission import SubmittedJob
 following._POLL_S = 0.2
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(following.follow(SubmittedJob("run", "7", Path(sys.argv[1]))).exit_status)
 """
 # Takes the next line of `answers`; the last one is given for ever.
