@@ -8,10 +8,7 @@ ultrasound regions (PS3.3 C.8.5.5) and are blackened.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import io
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -28,6 +25,7 @@ from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.data.importers.dataset import ImportedDataset, SourceDataError
 from wauve_dist.data.splits import draw_splits
 from wauve_dist.structures.provenance import atomic_write
+from wauve_dist.structures.pseudonyms import pseudonym, read_or_make_key
 from wauve_dist.structures.tables import MANIFEST
 
 if TYPE_CHECKING:
@@ -82,16 +80,14 @@ def import_dicom(
     files, num_other = _dicom_files(source)
     if key.resolve().is_relative_to(out.resolve()):
         raise SourceDataError(f"--key {key}: lies in --out, and would be handed on with the data. Keep it elsewhere.")
-    secret = _secret(key)
+    secret = read_or_make_key(key, "--key")
     folder = source if source.is_dir() else source.parent
     listed = _cases(cases, [file.relative_to(folder).as_posix() for file in files])
     (out / "videos").mkdir(parents=True, exist_ok=True)
     rows, counts = [], Counter[str]()
     for file in track(files, "DICOM"):
         dataset = _read(file)
-        video_id = _pseudonym(
-            secret, str(dataset.get("SOPInstanceUID", "")) or file.relative_to(folder).as_posix(), "v"
-        )
+        video_id = pseudonym(secret, str(dataset.get("SOPInstanceUID", "")) or file.relative_to(folder).as_posix(), "v")
         patient = str(dataset.get("PatientID", "") or "")
         counts["anonymous"] += not patient
         sector = _sector(dataset)
@@ -105,7 +101,7 @@ def import_dicom(
         rows.append(
             {
                 "video_id": video_id,
-                "patient_id": _pseudonym(secret, patient, "p") if patient else video_id,
+                "patient_id": pseudonym(secret, patient, "p") if patient else video_id,
                 "path": str(target.resolve()),
                 "vendor": str(dataset.get("Manufacturer", "")) or None,
                 "file": file.relative_to(folder).as_posix(),
@@ -141,23 +137,6 @@ def _dicom_files(source: Path) -> tuple[list[Path], int]:
     if not files:
         raise SourceDataError(f"{source}: holds no DICOM file (128 bytes, then DICM). Correct --source.")
     return files, len(tried) - len(files)
-
-
-def _secret(key: Path) -> bytes:
-    if not key.exists():
-        key.parent.mkdir(parents=True, exist_ok=True)
-        key.touch(mode=0o600)
-        key.write_bytes(secrets.token_bytes(32))
-    secret = key.read_bytes()
-    if len(secret) < 16:
-        raise SourceDataError(
-            f"--key {key}: holds {len(secret)} bytes, fewer than 16. Name a new file, and one is made."
-        )
-    return secret
-
-
-def _pseudonym(secret: bytes, identifier: str, prefix: str) -> str:
-    return prefix + hmac.new(secret, f"{prefix}\0{identifier}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _cases(cases: Path | None, files: list[str]) -> pd.DataFrame | None:
