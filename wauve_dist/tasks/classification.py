@@ -46,9 +46,14 @@ class ClassificationTask(pl.LightningModule):
 
     Attributes:
         clip_length: frames of a clip, as the network takes them.
+        validation_clips: of the last validation, the same on every rank: video_id, patient_id, track_id, clip_index,
+            label (0 or 1), score (0..1).
+        validation_videos: likewise, video_id as index: patient_id, label, score.
     """
 
     clip_length: int = CLIP_LENGTH
+    validation_clips: pd.DataFrame
+    validation_videos: pd.DataFrame
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class ClassificationTask(pl.LightningModule):
         videos = clips.groupby("video_id").agg(
             patient_id=("patient_id", "first"), label=("label", "first"), score=("score", "mean")
         )
+        self.validation_clips, self.validation_videos = clips, videos
         labels = videos["label"].to_numpy().astype(int)
         if len(np.unique(labels)) < 2:
             if self.trainer.sanity_checking:

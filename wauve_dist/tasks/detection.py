@@ -40,7 +40,14 @@ class DetectionTask(pl.LightningModule):
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
         milestones: shares of the training at which ``step`` divides the rate by 10.
+
+    Attributes:
+        validation_truth: annotated frames and boxes of the last validation, the same on every rank.
+        validation_boxes: the DETECTIONS of it.
     """
+
+    validation_truth: Annotations
+    validation_boxes: pd.DataFrame
 
     def __init__(
         self,
@@ -121,7 +128,8 @@ class DetectionTask(pl.LightningModule):
         self._validation_rows.clear()
         truth = _box_rows(frames, "truth").assign(instance_id=0, category_id=1)
         found = _box_rows(frames, "found").assign(score=np.concatenate(frames["scores"].to_list()))
-        result = coco_average_precision(Annotations(frames, truth), found, video_ids=frames["video_id"].unique())
+        self.validation_truth, self.validation_boxes = Annotations(frames, truth), found
+        result = coco_average_precision(self.validation_truth, found, video_ids=frames["video_id"].unique())
         self.log("val/ap", result["ap"], prog_bar=True)
         self.log("val/ap50", result["ap50"], prog_bar=True)
         self.log("val/ap75", result["ap75"])
