@@ -3,7 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, random_clip, track_spans, windows_of
+from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan, track_spans, windows_of
+from wauve_dist.data.samplers import TrainingSampler
 from wauve_dist.structures.clips import Clip
 
 # Three tracks of one video: 8, 7 and 19 frames.
@@ -31,9 +32,41 @@ def test_clips_are_found_among_the_crops_of_their_video():
 
 
 def test_every_window_of_every_track_is_drawn_equally_often():
-    spans = [TrackSpan(0, 0, 8), TrackSpan(1, 8, 11)]  # 1 and 4 windows
-    rng = np.random.default_rng(0)
-    counts = Counter(random_clip(spans, 8, 0, rng) for _ in range(5000))
-    assert sorted(counts) == [ClipWindow(0, 0, 0), *(ClipWindow(1, 0, row) for row in (8, 9, 10, 11))]
+    spans = [[TrackSpan(3, 0, 30)], [TrackSpan(0, 0, 8), TrackSpan(1, 8, 11)], [TrackSpan(7, 0, 9)]]
+    clips = RandomClips(spans, 8, clips_per_video=5000, seed=0)
+    drawn = clips.draw(0, np.arange(5000, 10000))
+    assert drawn.videos.tolist() == [1] * 5000
+    assert drawn.clip_indices.tolist() == list(range(5000))
+    # 1 window in the first track, 4 in the second.
+    counts = Counter(zip(drawn.track_ids.tolist(), drawn.first_rows.tolist(), strict=True))
+    assert sorted(counts) == [(0, 0), (1, 8), (1, 9), (1, 10), (1, 11)]
     # Binomial(5000, 1/5) has a standard deviation of 28.
     assert all(abs(count - 1000) < 120 for count in counts.values())
+
+
+def test_a_draw_depends_on_seed_epoch_and_sample_only():
+    spans = [[TrackSpan(0, 0, 500)], [TrackSpan(0, 0, 700)]]
+
+    def rows(seed, epoch, samples):
+        drawn = RandomClips(spans, 8, 100, seed).draw(epoch, np.array(samples))
+        return list(zip(drawn.first_rows.tolist(), drawn.seeds.tolist(), strict=True))
+
+    alone = [rows(4, 2, [sample])[0] for sample in range(200)]
+    assert rows(4, 2, range(200)) == alone
+    assert rows(4, 2, [150, 3]) == [alone[150], alone[3]]
+    assert len({seed for _, seed in alone}) == 200
+    assert min(seed for _, seed in alone) > 0  # 0 stands for no augmentation
+    assert rows(4, 3, range(200)) != alone
+    assert rows(5, 2, range(200)) != alone
+
+
+def test_draws_are_not_tied_to_the_order_of_samples():
+    drawn = RandomClips([[TrackSpan(0, 0, 10_007)]], 8, 2000, seed=3).draw(5, np.arange(2000))
+    order = np.array([sample for _, sample in _at_epoch(TrainingSampler(2000, 3, 0, 1), 5)])
+    # For independent sequences of 2,000 the correlation has a standard deviation of 0.022.
+    assert abs(np.corrcoef(drawn.first_rows[order], np.arange(2000))[0, 1]) < 0.1
+
+
+def _at_epoch(sampler, epoch):
+    sampler.set_epoch(epoch)
+    return sampler

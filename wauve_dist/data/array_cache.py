@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from functools import lru_cache
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wauve_dist.data.decoding import VideoError
@@ -65,11 +67,20 @@ def cached_arrays(recipes: Sequence[ArrayRecipe], cache_dir: Path, num_workers: 
     return paths
 
 
-@lru_cache(maxsize=256)  # an open map costs a file descriptor, of which there are 1,024 by default
+@lru_cache(maxsize=32_768)  # a process may have 65,530 maps on Linux
 def open_array(path: Path) -> NDArray[np.uint8]:
     """Map a cached array for reading; its content never changes, so the map is kept open."""
-    # A plain view: slicing np.memmap itself costs more than copying a clip.
-    return np.asarray(np.load(path, mmap_mode="r"))
+    with path.open("rb") as stream:
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        start = stream.tell()
+    assert dtype == np.uint8, f"{path} holds {dtype}"
+    # NumPy's own map would keep a file descriptor open, of which a process has 1,024 by default. This one is private:
+    # whatever happens in memory, the file stays as it is.
+    mapped = torch.from_file(str(path), shared=False, size=start + math.prod(shape), dtype=torch.uint8)
+    array: NDArray[np.uint8] = mapped.numpy()[start:].reshape(shape)
+    array.flags.writeable = False
+    return array
 
 
 def _content_key(recipe: ArrayRecipe) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wauve_dist.structures.clips import Clip
+
+_CLIP_STREAM = 1  # keeps the draws apart from the order of samples, which has the same seed and epoch
 
 
 class TrackSpan(NamedTuple):
@@ -71,18 +72,64 @@ def windows_of(clips: Sequence[Clip], track_ids: Sequence[int], frames: Sequence
     return [ClipWindow(clip.track_id, clip.clip_index, row_of[clip.track_id, clip.start_frame]) for clip in clips]
 
 
-def random_clip(spans: Sequence[TrackSpan], clip_length: int, draw: int, rng: np.random.Generator) -> ClipWindow:
-    """Draw a clip; every window of adjacent frames in every track is equally likely.
+class DrawnClips(NamedTuple):
+    """N random clips, each array int64 [N].
+
+    Attributes:
+        videos: number of the clip's video.
+        track_ids: of its track.
+        clip_indices: number of the draw among those of its video.
+        first_rows: where it starts in its video's array of crops.
+        seeds: at least 1, for whatever else is random about it.
+    """
+
+    videos: NDArray[np.int64]
+    track_ids: NDArray[np.int64]
+    clip_indices: NDArray[np.int64]
+    first_rows: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+
+
+class RandomClips:
+    """Random clips, the same number of every video; within a video every window of adjacent frames is equally likely.
+
+    A clip is a function of (seed, epoch, sample). All draws of an epoch are made at once and whole batches looked up:
+    a generator of its own for every sample would take half as long as copying its clip.
 
     Args:
-        spans: tracks of a video, at least one.
+        spans_of_videos: the tracks of each video, at least one.
         clip_length: frames of a clip, no more than any of the tracks has.
-        draw: number of the draw, which becomes the clip's index.
-        rng: decides.
+        clips_per_video: draws per video and epoch.
+        seed: of all draws.
     """
-    # Plain integers: on a handful of tracks they are three times as fast as arrays, and this runs for every clip.
-    window_ends = list(accumulate(span.num_frames - clip_length + 1 for span in spans))
-    window = int(rng.integers(window_ends[-1]))
-    number = bisect_right(window_ends, window)
-    offset = window - (window_ends[number - 1] if number else 0)
-    return ClipWindow(spans[number].track_id, draw, spans[number].first_row + offset)
+
+    def __init__(
+        self, spans_of_videos: Sequence[Sequence[TrackSpan]], clip_length: int, clips_per_video: int, seed: int
+    ) -> None:
+        spans = np.array([span for spans in spans_of_videos for span in spans], np.int64).reshape(-1, 3)
+        self._track_ids, self._first_rows, num_frames = spans.T
+        # The windows of all videos are numbered one after the other.
+        windows_before = np.append(0, np.cumsum(num_frames - clip_length + 1))
+        self._first_windows, spans_before = windows_before[:-1], np.cumsum([0, *map(len, spans_of_videos)])
+        self._windows_before_video = windows_before[spans_before]
+        self._clips_per_video, self._seed = clips_per_video, seed
+        self._draws_of_epoch: tuple[int, NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return (len(self._windows_before_video) - 1) * self._clips_per_video
+
+    def draw(self, epoch: int, samples: NDArray[np.int64]) -> DrawnClips:
+        """Return the clips of some samples, 0 to ``len(self) - 1`` each, [N]."""
+        videos, clip_indices = np.divmod(samples, self._clips_per_video)
+        draws, seeds = self._draws(epoch)[samples].T
+        first, end = self._windows_before_video[videos], self._windows_before_video[videos + 1]
+        windows = first + draws % (end - first)  # of 2**62 draws, no window gets more than a few above its share
+        spans = np.searchsorted(self._first_windows, windows, "right") - 1
+        first_rows = self._first_rows[spans] + windows - self._first_windows[spans]
+        return DrawnClips(videos, self._track_ids[spans], clip_indices, first_rows, seeds)
+
+    def _draws(self, epoch: int) -> NDArray[np.int64]:
+        if self._draws_of_epoch is None or self._draws_of_epoch[0] != epoch:
+            rng = np.random.default_rng([self._seed, epoch, _CLIP_STREAM])
+            self._draws_of_epoch = epoch, rng.integers(1, 2**62, (len(self), 2))
+        return self._draws_of_epoch[1]

@@ -14,9 +14,7 @@ from torch.utils.data import Dataset
 from wauve_dist.data.array_cache import open_array
 from wauve_dist.data.augmentation import augment_frame
 from wauve_dist.data.batches import ClipBatch, FrameBatch
-from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, random_clip
-
-_MAX_SEED = 2**62
+from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan
 
 
 class CroppedVideo(NamedTuple):
@@ -50,20 +48,17 @@ class TrainingClips(Dataset[ClipBatch]):
     """
 
     def __init__(self, videos: Sequence[CroppedVideo], clip_length: int, clips_per_video: int, seed: int) -> None:
-        self._videos, self._clip_length, self._clips_per_video, self._seed = videos, clip_length, clips_per_video, seed
+        self._videos, self._clip_length = videos, clip_length
+        self._random_clips = RandomClips([video.spans for video in videos], clip_length, clips_per_video, seed)
 
     def __len__(self) -> int:
-        return len(self._videos) * self._clips_per_video
+        return len(self._random_clips)
 
     def __getitems__(self, indices: Sequence[tuple[int, int]]) -> ClipBatch:
-        chosen, seeds = [], []
-        for epoch, sample in indices:
-            video, draw = divmod(sample, self._clips_per_video)
-            rng = np.random.default_rng([self._seed, epoch, video, draw])
-            window = random_clip(self._videos[video].spans, self._clip_length, draw, rng)
-            chosen.append((self._videos[video], window))
-            seeds.append(int(rng.integers(1, _MAX_SEED)))
-        return _clip_batch(chosen, self._clip_length, seeds)
+        epochs, samples = np.array(indices, np.int64).T
+        assert (epochs == epochs[0]).all(), "a batch belongs to one epoch"
+        drawn = self._random_clips.draw(int(epochs[0]), samples)
+        return _clip_batch([self._videos[video] for video in drawn.videos], self._clip_length, *drawn[1:])
 
 
 class EvaluationClips(Dataset[ClipBatch]):
@@ -82,22 +77,31 @@ class EvaluationClips(Dataset[ClipBatch]):
         return len(self._clips)
 
     def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
-        return _clip_batch([self._clips[index] for index in indices], self._clip_length, [0] * len(indices))
+        videos, windows = zip(*(self._clips[index] for index in indices), strict=True)
+        track_ids, clip_indices, first_rows = np.array(windows, np.int64).T
+        return _clip_batch(videos, self._clip_length, track_ids, clip_indices, first_rows, np.zeros_like(first_rows))
 
 
-def _clip_batch(chosen: Sequence[tuple[CroppedVideo, ClipWindow]], clip_length: int, seeds: Sequence[int]) -> ClipBatch:
-    size = open_array(chosen[0][0].crops).shape[-1]
-    clips = np.empty((len(chosen), clip_length, size, size), np.uint8)
-    for target, (video, clip) in zip(clips, chosen, strict=True):
-        target[:] = open_array(video.crops)[clip.first_row : clip.first_row + clip_length]
+def _clip_batch(
+    videos: Sequence[CroppedVideo],
+    clip_length: int,
+    track_ids: NDArray[np.int64],
+    clip_indices: NDArray[np.int64],
+    first_rows: NDArray[np.int64],
+    seeds: NDArray[np.int64],
+) -> ClipBatch:
+    size = open_array(videos[0].crops).shape[-1]
+    clips = np.empty((len(videos), clip_length, size, size), np.uint8)
+    for target, video, first_row in zip(clips, videos, first_rows.tolist(), strict=True):
+        target[:] = open_array(video.crops)[first_row : first_row + clip_length]
     return ClipBatch(
         torch.from_numpy(clips),
-        torch.tensor([video.label for video, _ in chosen], dtype=torch.float32),
-        torch.tensor(seeds, dtype=torch.int64),
-        [video.video_id for video, _ in chosen],
-        [video.patient_id for video, _ in chosen],
-        torch.tensor([clip.track_id for _, clip in chosen], dtype=torch.int64),
-        torch.tensor([clip.clip_index for _, clip in chosen], dtype=torch.int64),
+        torch.tensor([video.label for video in videos], dtype=torch.float32),
+        torch.tensor(seeds),
+        [video.video_id for video in videos],
+        [video.patient_id for video in videos],
+        torch.tensor(track_ids),
+        torch.tensor(clip_indices),
     )
 
 
