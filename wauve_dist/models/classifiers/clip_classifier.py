@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
+
+MapKind = Literal["contribution", "attention"]
+"""What the values of a map are. ``contribution``: to the logit, positive for malignant and negative for benign; a map's
+mean plus the network's bias is the clip's logit. ``attention``: how much of the class token's attention falls on a
+cell, relative to attention spread evenly; a map's mean is 1."""
 
 
 class ClipClassifier(nn.Module):
@@ -17,12 +22,25 @@ class ClipClassifier(nn.Module):
 
     Attributes:
         clip_length: adjacent frames that it takes; 1 makes it an image network.
+        map_kind: what the values of its maps are.
     """
 
     clip_length: int
+    map_kind: MapKind = "contribution"
 
     def forward(self, clips_NTHW: Tensor) -> Tensor:
         """Compute one logit a clip: grey uint8 [N, ``clip_length``, H, W] to float [N], above 0 malignant."""
+        raise NotImplementedError
+
+    def maps(self, clips_NTHW: Tensor) -> Tensor:
+        """Show coarsely where in each clip the network saw what, as ``map_kind`` says.
+
+        Args:
+            clips_NTHW: as for ``forward``.
+
+        Returns:
+            float [N, T', H', W']; the cells divide a clip evenly in time and space.
+        """
         raise NotImplementedError
 
     def check_crop_size(self, crop_size: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wauve_dist.models.class_activation import class_activation
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.models.classifiers.i3d_layouts import inflated, own_name
 from wauve_dist.structures.clips import CLIP_LENGTH
@@ -85,3 +86,7 @@ class I3DResNet50(ClipClassifier):
         pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
         logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
         return logits
+
+    def maps(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute class activation maps, [N, T', H', W']."""
+        return class_activation(self.features(clips_NTHW), self.classifier.weight[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wauve_dist.models.class_activation import class_activation
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, grey_to_rgb
 
 # Of ImageNet's channels, which torchvision's and timm's weights were trained with.
@@ -67,3 +68,7 @@ class ResNet50(ClipClassifier):
         pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
         logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
         return logits
+
+    def maps(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute class activation maps, [N, 1, H', W']."""
+        return class_activation(self.features(clips_NTHW), self.classifier.weight[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wauve_dist.models.class_activation import class_activation
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, grey_to_rgb
 from wauve_dist.structures.clips import CLIP_LENGTH
 
@@ -16,7 +17,7 @@ _PIXEL_MEAN = (0.45, 0.45, 0.45)
 _PIXEL_STD = (0.225, 0.225, 0.225)
 
 _FRAME_RATIO = 4  # of the fast pathway's frames to the slow one's
-_FEATURE_CHANNELS = 2048 + 256
+_SLOW_CHANNELS, _FAST_CHANNELS = 2048, 256
 _MIN_CROP_SIZE = 64
 
 
@@ -36,7 +37,7 @@ class SlowFastResNet50(ClipClassifier):
         self.dropout = dropout
         self.trunk = nn.Sequential(*slowfast_r50(pretrained=False).blocks[:-2])
         self.head_dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(_FEATURE_CHANNELS, 1)
+        self.classifier = nn.Linear(_SLOW_CHANNELS + _FAST_CHANNELS, 1)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
 
@@ -57,10 +58,21 @@ class SlowFastResNet50(ClipClassifier):
             for name, value in weights.items()
         }
 
+    def features(self, clips_NTHW: Tensor) -> list[Tensor]:
+        """Compute the last feature maps: grey uint8 to the slow and the fast pathway's float [N, C, T', H', W']."""
+        x_N3THW = grey_to_rgb(clips_NTHW, _PIXEL_MEAN, _PIXEL_STD, self.classifier.weight.dtype)
+        pathways: list[Tensor] = self.trunk([x_N3THW[:, :, ::_FRAME_RATIO], x_N3THW])
+        return pathways
+
     def forward(self, clips_NTHW: Tensor) -> Tensor:
         """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
-        x_N3THW = grey_to_rgb(clips_NTHW, _PIXEL_MEAN, _PIXEL_STD, self.classifier.weight.dtype)
-        pathways = self.trunk([x_N3THW[:, :, ::_FRAME_RATIO], x_N3THW])
-        pooled_NC = torch.cat([features.mean(dim=(2, 3, 4)) for features in pathways], dim=1)
+        pooled_NC = torch.cat([features.mean(dim=(2, 3, 4)) for features in self.features(clips_NTHW)], dim=1)
         logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
         return logits
+
+    def maps(self, clips_NTHW: Tensor) -> Tensor:
+        """Add up the class activation maps of the pathways, [N, T, H', W']."""
+        slow, fast = self.features(clips_NTHW)
+        weight_C = self.classifier.weight[0]
+        slow_map = class_activation(slow, weight_C[:_SLOW_CHANNELS]).repeat_interleave(_FRAME_RATIO, dim=1)
+        return slow_map + class_activation(fast, weight_C[_SLOW_CHANNELS:])

@@ -5,9 +5,14 @@ Shapes: N clips, T = 8 frames, H = W = image size, C = hidden size, P = (image s
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
 from torch import Tensor, nn
 
-from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, grey_to_rgb
+from wauve_dist.models.class_activation import attention_rollout
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, MapKind, grey_to_rgb
 from wauve_dist.structures.clips import CLIP_LENGTH
 
 # Of the recipe that its authors' Kinetics weights were trained with, the same for each channel.
@@ -31,6 +36,7 @@ class TimeSformer(ClipClassifier):
     """
 
     clip_length = CLIP_LENGTH
+    map_kind: MapKind = "attention"
 
     def __init__(
         self, image_size: int, patch_size: int, hidden_size: int, num_layers: int, num_heads: int, dropout: float
@@ -82,6 +88,25 @@ class TimeSformer(ClipClassifier):
         logits: Tensor = self.classifier(self.head_dropout(class_token_NC)).squeeze(1)
         return logits
 
+    def maps(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute attention roll-outs, [N, T, H', W'], H' W' = P. There is no pooled feature map to weight here."""
+        with ExitStack() as watched:
+            temporal = [watched.enter_context(_attention(layer.temporal_attention)) for layer in self._layers]
+            spatial = [watched.enter_context(_attention(layer.attention)) for layer in self._layers]
+            self.features(clips_NTHW)
+        num_clips, side = len(clips_NTHW), self.image_size // self.patch_size
+        rollout_NTP = attention_rollout(
+            [seen.view(num_clips, -1, *seen.shape[1:]) for [seen] in temporal],
+            [seen.view(num_clips, -1, *seen.shape[1:]) for [seen] in spatial],
+        )
+        relative_NTP = rollout_NTP / rollout_NTP.mean(dim=(1, 2), keepdim=True)
+        return relative_NTP.view(num_clips, CLIP_LENGTH, side, side)
+
+    @property
+    def _layers(self) -> Iterable[Any]:
+        layers: Iterable[Any] = self.trunk.encoder.layer
+        return layers
+
     def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename the weights of ``TimesformerForVideoClassification``."""
         prefix = "timesformer."
@@ -89,3 +114,18 @@ class TimeSformer(ClipClassifier):
             f"trunk.{name.removeprefix(prefix)}" if name.startswith(prefix) else name: value
             for name, value in weights.items()
         }
+
+
+@contextmanager
+def _attention(module: Any) -> Iterator[list[Tensor]]:
+    """Yield a list that gets an attention's matrices, averaged over its heads, when the module runs.
+
+    ``transformers`` returns those of the spatial attention only, so they are taken where they enter the dropout.
+    """
+    seen: list[Tensor] = []
+    dropout: nn.Dropout = module.attention.attn_drop
+    handle = dropout.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean(dim=1)))
+    try:
+        yield seen
+    finally:
+        handle.remove()

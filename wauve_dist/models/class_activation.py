@@ -1,0 +1,56 @@
+"""Where a network saw what: class activation maps, and attention roll-out for transformers.
+
+Shapes: N clips, C channels, T frames, H and W of a map; P = H W patches a frame; L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def class_activation(features_NCTHW: Tensor, weight_C: Tensor) -> Tensor:
+    """Compute class activation maps (Zhou et al. 2016) of a network that ends in global average pooling.
+
+    The linear layer behind the pooling is applied to each cell of the feature map instead of to their mean. The two
+    commute, so that a map's mean plus the layer's bias is the clip's logit: a cell above 0 speaks for malignant, one
+    below for benign.
+
+    Args:
+        features_NCTHW: the feature map before pooling.
+        weight_C: of the linear layer's only output.
+
+    Returns:
+        [N, T, H, W].
+    """
+    return torch.einsum("ncthw,c->nthw", features_NCTHW, weight_C)
+
+
+def attention_rollout(temporal_LNPTT: Sequence[Tensor], spatial_LNTQQ: Sequence[Tensor]) -> Tensor:
+    """Follow the class token's attention down to the patches through divided space-time attention.
+
+    Attention roll-out (Abnar & Zuidema 2020) multiplies the attention matrices of all layers, each averaged over its
+    heads and mixed half and half with the identity for the residual connection. Here a layer attends twice
+    (Bertasius et al. 2021): over the frames of a patch, then over a frame's patches and the class token, whose results
+    of all frames are averaged. Only the class token's row of the product is needed, so it alone is carried through the
+    transposed matrices from the last layer to the first.
+
+    Args:
+        temporal_LNPTT: of each layer, first to last; the rows, the last but one dimension, sum to 1.
+        spatial_LNTQQ: likewise, Q = 1 + P with the class token first.
+
+    Returns:
+        [N, T, P], at least 0; with what stays on the class token it sums to 1.
+    """
+    num_clips, num_frames, num_tokens, _ = spatial_LNTQQ[0].shape
+    on_class_N = spatial_LNTQQ[0].new_ones(num_clips)
+    on_patches_NTP = spatial_LNTQQ[0].new_zeros(num_clips, num_frames, num_tokens - 1)
+    for temporal_NPTT, spatial_NTQQ in zip(reversed(temporal_LNPTT), reversed(spatial_LNTQQ), strict=True):
+        shared_NT1 = (on_class_N / num_frames)[:, None, None].expand(-1, num_frames, 1)
+        before_NTQ = torch.cat([shared_NT1, on_patches_NTP], dim=2)
+        attended_NTQ = (before_NTQ + torch.einsum("ntq,ntqk->ntk", before_NTQ, spatial_NTQQ)) / 2
+        on_class_N, on_patches_NTP = attended_NTQ[:, :, 0].sum(dim=1), attended_NTQ[:, :, 1:]
+        on_patches_NTP = (on_patches_NTP + torch.einsum("ntp,nptk->nkp", on_patches_NTP, temporal_NPTT)) / 2
+    return on_patches_NTP
