@@ -3,7 +3,12 @@ import pytest
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from wauve_dist.evaluation.auc import auc
-from wauve_dist.evaluation.curves import roc_band, roc_curve
+from wauve_dist.evaluation.curves import (
+    roc_band,
+    roc_curve,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
 
 
 def scored(num_cases=150, digits=1, seed=0):
@@ -51,3 +56,34 @@ def test_the_band_holds_the_curve_of_copied_videos_as_wide_as_that_of_their_pati
     )
     np.testing.assert_allclose(copied.low, alone.low)
     np.testing.assert_allclose(copied.high, alone.high)
+
+
+def test_sensitivity_at_a_specificity_and_the_reverse_by_hand():
+    # Thresholds above .8, .6, .3 let 0, 1, 2 of 4 benign cases through; they find 1, 2 and 3 of 4 malignant ones.
+    labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    scores = [0.1, 0.2, 0.5, 0.7, 0.2, 0.4, 0.6, 0.9]
+    assert sensitivity_at_specificity(labels, scores, 1.0) == 0.25
+    assert sensitivity_at_specificity(labels, scores, 0.75) == 0.5
+    assert sensitivity_at_specificity(labels, scores, 0.5) == 0.75
+    assert sensitivity_at_specificity(labels, scores, 0.51) == 0.5
+    assert specificity_at_sensitivity(labels, scores, 0.5) == 0.75
+    assert specificity_at_sensitivity(labels, scores, 0.75) == 0.5
+    assert specificity_at_sensitivity(labels, scores, 1.0) == 0.25
+
+
+def test_a_share_that_binary_cannot_hold_is_reached_exactly():
+    # One of 20 benign cases scores highest: its specificity of 0.95 is 1 - 1 / 20.
+    labels = [0] * 20 + [1] * 20
+    scores = [*[0.1] * 19, 0.9, *[0.5] * 19, 0.05]
+    assert sensitivity_at_specificity(labels, scores, 0.95) == 0.95
+    assert specificity_at_sensitivity(labels, scores, 0.95) == 0.95
+
+
+def test_the_largest_sensitivity_is_that_of_every_threshold_tried_in_turn():
+    labels, scores = scored(seed=3)
+    reached = [
+        np.mean(scores[labels == 1] >= threshold)
+        for threshold in [*np.unique(scores), np.inf]
+        if np.mean(scores[labels == 0] < threshold) >= 0.9
+    ]
+    assert sensitivity_at_specificity(labels, scores, 0.9) == pytest.approx(max(reached))

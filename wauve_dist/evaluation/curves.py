@@ -11,6 +11,8 @@ from wauve_dist.evaluation.auc import Groups
 from wauve_dist.evaluation.bootstrap import Multiplicities, bootstrap, percentile_interval
 from wauve_dist.evaluation.inputs import FloatArray, IntArray, checked_scores, group_codes
 
+_ROUNDING = 1e-12  # 1 - 0.95 is not 1 / 20 in binary
+
 
 class RocCurve(NamedTuple):
     """Points from (0, 0) to (1, 1), one per distinct score.
@@ -50,6 +52,26 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
         np.append(0.0, true / true[-1]),
         np.append(np.inf, values[order][ends]),
     )
+
+
+def sensitivity_at_specificity(labels: ArrayLike, scores: ArrayLike, specificity: float) -> float:
+    """Return the highest sensitivity of any threshold whose specificity is at least that, all shares 0..1.
+
+    Raises:
+        OneClassError: one of the classes is absent.
+    """
+    curve = roc_curve(labels, scores)
+    return float(curve.true_positive_rate[curve.false_positive_rate <= 1 - specificity + _ROUNDING].max())
+
+
+def specificity_at_sensitivity(labels: ArrayLike, scores: ArrayLike, sensitivity: float) -> float:
+    """Return the highest specificity of any threshold whose sensitivity is at least that, all shares 0..1.
+
+    Raises:
+        OneClassError: one of the classes is absent.
+    """
+    curve = roc_curve(labels, scores)
+    return float(1 - curve.false_positive_rate[curve.true_positive_rate >= sensitivity - _ROUNDING].min())
 
 
 def roc_band(

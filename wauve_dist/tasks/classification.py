@@ -1,4 +1,4 @@
-"""Training the clip classifier: BCE on clips, judged by the AUC of whole videos."""
+"""Training the clip classifier: cross-entropy of clips, judged by the scores of whole videos."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from wauve_dist.data.batches import ClipBatch
 from wauve_dist.evaluation.auc import bootstrap_auc
+from wauve_dist.evaluation.calibration import calibration
+from wauve_dist.evaluation.curves import sensitivity_at_specificity, specificity_at_sensitivity
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.structures.clips import CLIP_LENGTH, ClipRule, Inputs, KeyFrameRule
 from wauve_dist.tasks.gathering import gather_rows
+from wauve_dist.tasks.losses import classification_loss
 from wauve_dist.tasks.optimizers import OptimizerName, ScheduleName, optimizer_and_schedule
 
 # Monitoring needs an interval at every epoch, not a publication's 9,999 resamples.
@@ -41,6 +43,9 @@ class ClassificationTask(pl.LightningModule):
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
         milestones: shares of the training at which ``step`` divides the rate by 10.
+        pos_weight: how often a malignant clip counts as much as a benign one (see ``classification_loss``).
+        label_smoothing: share of a label that is moved to one half, 0..1 (see ``classification_loss``).
+        focal_gamma: of the focal loss; 0 is cross-entropy (see ``classification_loss``).
         inputs: what is judged of a video (see ``ClipRule``); taken from the data module.
         key_frames: where key frames come from (see ``ClipRule``); taken from the data module.
 
@@ -67,6 +72,9 @@ class ClassificationTask(pl.LightningModule):
         schedule: ScheduleName,
         warmup_fraction: float,
         milestones: Sequence[float] = (),
+        pos_weight: float = 1.0,
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
         inputs: Inputs = "all",
         key_frames: KeyFrameRule = "largest",
     ) -> None:
@@ -78,6 +86,7 @@ class ClassificationTask(pl.LightningModule):
         self.classifier = classifier
         self.clip_length = classifier.clip_length
         self.clip_rule = ClipRule(self.clip_length, inputs, key_frames)
+        self._loss_settings = (pos_weight, label_smoothing, focal_gamma)
         self._validation_rows: list[pd.DataFrame] = []
 
     def forward(self, clips_NTHW: Tensor) -> Tensor:
@@ -92,8 +101,8 @@ class ClassificationTask(pl.LightningModule):
         return torch.sigmoid(self(clips_NTHW).float())
 
     def training_step(self, batch: ClipBatch) -> Tensor:
-        """Return the mean binary cross-entropy of a batch of clips."""
-        loss = F.binary_cross_entropy_with_logits(self(batch.clips).float(), batch.labels)
+        """Return the mean loss of a batch of clips."""
+        loss = classification_loss(self(batch.clips).float(), batch.labels, *self._loss_settings)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
 
@@ -113,7 +122,10 @@ class ClassificationTask(pl.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Log the AUC over videos with its bootstrap interval, the same on every rank."""
+        """Log how well videos are told apart, and how well calibrated their scores are; the same on every rank.
+
+        ``val/auc`` has a bootstrap interval by patient, ``val/auc_low`` to ``val/auc_high``.
+        """
         clips = gather_rows(self._validation_rows, key=["video_id", "track_id", "clip_index"])
         self._validation_rows.clear()
         scores = np.clip(clips["score"].astype("float64"), 1e-7, 1 - 1e-7)
@@ -131,16 +143,16 @@ class ClassificationTask(pl.LightningModule):
                 "The validation split holds videos of one class only, so it has no AUC. "
                 "Give it both labels in the manifest's 'split' column."
             )
+        video_scores = videos["score"].to_numpy()
         auc = bootstrap_auc(
-            labels,
-            videos["score"].to_numpy(),
-            videos["patient_id"].to_numpy(),
-            num_resamples=_NUM_MONITORING_RESAMPLES,
-            seed=0,
+            labels, video_scores, videos["patient_id"].to_numpy(), num_resamples=_NUM_MONITORING_RESAMPLES, seed=0
         )
         self.log("val/auc", auc.value, prog_bar=True)
         self.log("val/auc_low", auc.ci_low)
         self.log("val/auc_high", auc.ci_high)
+        self.log("val/sensitivity_at_specificity_95", sensitivity_at_specificity(labels, video_scores, 0.95))
+        self.log("val/specificity_at_sensitivity_95", specificity_at_sensitivity(labels, video_scores, 0.95))
+        self.log("val/calibration_error", calibration(labels, video_scores).expected_calibration_error)
         self.log("val/num_videos", float(len(videos)))
 
     def configure_optimizers(self) -> Any:
