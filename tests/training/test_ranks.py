@@ -15,7 +15,7 @@ from wauve_dist.training.step_votes import StepDecision, StepVotes
 
 
 def agreement_of(rank, config_of_rank, batches_of_rank, code_of_rank):
-    rank_agreement._source_hash = lambda: code_of_rank[rank]
+    rank_agreement.source_hash = lambda: code_of_rank[rank]
     trainer = SimpleNamespace(num_training_batches=batches_of_rank[rank], global_step=0)
     try:
         RankAgreement(config_of_rank[rank]).on_train_start(trainer, None)

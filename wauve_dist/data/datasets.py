@@ -73,6 +73,11 @@ class EvaluationClips(Dataset[ClipBatch]):
         self._clips = [(video, clip) for video in videos for clip in video.clips]
         self._clip_length = clip_length
 
+    @property
+    def keys(self) -> list[tuple[str, int, int]]:
+        """Video, track and number of the clip in it, of every sample."""
+        return [(video.video_id, clip.track_id, clip.clip_index) for video, clip in self._clips]
+
     def __len__(self) -> int:
         return len(self._clips)
 

@@ -6,7 +6,7 @@ Anal. 2017. A box is right if it overlaps a lesion that no better box has taken 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,22 @@ class Froc:
     method: str
     resamples: int
     redrawn: int
+
+
+def froc_curve(
+    annotations: Annotations, detections: pd.DataFrame, video_ids: Collection[str]
+) -> tuple[FloatArray, FloatArray]:
+    """Rates of false positives per frame and shares of lesion boxes found, rising from 0, float64 [L + 1] each.
+
+    Raises:
+        EvaluationError: as ``coco_average_precision``.
+    """
+    boxes = select_boxes(annotations, detections, video_ids)
+    matches = matches_at_50(boxes)
+    ends = level_ends(matches.score)
+    rate = np.cumsum(~matches.is_true)[ends] / len(boxes.frames)
+    sensitivity = np.cumsum(matches.is_true)[ends] / len(boxes.true)
+    return np.append(0.0, rate), np.append(0.0, sensitivity)
 
 
 def froc(
@@ -104,7 +120,7 @@ def froc(
     everyone = np.ones((1, num_units), dtype=np.int32)
     distribution = bootstrap(statistic, np.arange(num_units), num_resamples, seed)
     low, high = percentile_interval(distribution.values, confidence)
-    rate, sensitivity = curve(everyone[0])
+    rate, sensitivity = froc_curve(annotations, detections, patients.keys())
     return Froc(
         points=tuple(
             FrocPoint(*(float(number) for number in point))

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+import yaml
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import wauve_dist
 from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import write_provenance
+from wauve_dist.structures.pseudonyms import read_or_make_key
 from wauve_dist.training.checkpoint_files import PREVIOUS, AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.deepspeed import ZeroStrategy
@@ -27,10 +29,13 @@ from wauve_dist.training.last_checkpoint import LastCheckpoint, Stopped
 from wauve_dist.training.rank_agreement import RankAgreement
 from wauve_dist.training.requeue import requeue
 from wauve_dist.training.run_folder import RunRecord, open_run_folder
-from wauve_dist.training.run_logging import WandbMode, build_loggers
+from wauve_dist.training.run_logging import RunDescription, build_loggers, wandb_loggers
+from wauve_dist.training.step_figures import StepFigures
 from wauve_dist.training.step_seeds import StepSeeds
 from wauve_dist.training.stop_signals import STOP_SIGNALS
 from wauve_dist.training.strategy_advice import StrategyAdvice
+from wauve_dist.training.validation_logging import ValidationLogging
+from wauve_dist.training.wandb_run import WandbMode
 
 _SHARD_WRITERS = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
@@ -90,6 +95,12 @@ class TrainingCLI(LightningCLI):
             "--weights_ignore", nargs="+", default=[], help="patterns of tensors that need not fit: '*.classifier.*'"
         )
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
+        parser.add_argument(
+            "--wandb_media",
+            type=Path | None,
+            help="log a table of validation videos with pictures of their lesions; the file holds the secret behind "
+            "their names there, and is made if it does not exist",
+        )
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
         for name in ("crop_size", "roi_context", "inputs", "key_frames"):
@@ -121,13 +132,20 @@ class TrainingCLI(LightningCLI):
             kwargs["logger"] = build_loggers(self.config.out, self.config.wandb, self.record.run_id)
         if SLURMEnvironment.detect():
             kwargs["plugins"] = [*(self.config_init.trainer.plugins or []), SLURMEnvironment(auto_requeue=False)]
+        config = self.parser.dump(self.config, skip_link_targets=False)
+        media_key = None
+        if self.config.wandb_media:
+            media_key = rank_zero_only(read_or_make_key)(self.config.wandb_media, "--wandb_media")
         # They run in this order; the save comes after the best checkpoint, whose score it holds.
         kwargs["callbacks"] = [
             StrategyAdvice(),
-            RankAgreement(self.parser.dump(self.config, skip_link_targets=False)),
+            RankAgreement(config),
             _DescribedRun(self),
+            RunDescription(yaml.safe_load(config), _sources(self)),
             StepSeeds(self.config.seed_everything),
             FiniteLoss(),
+            StepFigures(),
+            ValidationLogging(media_key),
             *(self.config_init.trainer.callbacks or []),
             LastCheckpoint(self.config.out / "checkpoints", self.config.save_every_minutes, STOP_SIGNALS),
         ]
@@ -177,6 +195,8 @@ def train() -> None:
         sys.exit(_leave(cli.trainer, stopped))
     except Exception as error:
         _end_local_ranks(cli)
+        if cli:
+            _end_logging(cli.trainer, exit_status=2 if _is_our_sentence(error) else 1)
         if not _is_our_sentence(error):
             print(f"rank {cli.trainer.global_rank if cli else '?'} failed:", file=sys.stderr, flush=True)
             raise
@@ -184,6 +204,7 @@ def train() -> None:
         sys.exit(2)
     if cli.trainer.is_global_zero:
         _close(cli)
+    _end_logging(cli.trainer, exit_status=0)
 
 
 def _is_our_sentence(error: Exception) -> bool:
@@ -201,10 +222,21 @@ def _leave(trainer: pl.Trainer, stopped: Stopped) -> int:
     refusal = requeue()
     if refusal is None:
         print(f"{where}; Slurm will start the job again, and it carries on from there.")
+        _end_logging(trainer, exit_status=128 + _stop_signal(), preempted=True)
         return 0
     resume = [] if "--resume" in sys.argv or not stopped.saved else ["--resume"]
     print(f"{where} ({refusal}). Carry on with: {shlex.join(['python', *sys.argv, *resume])}")
-    return 128 + (STOP_SIGNALS.received or signal.SIGTERM)
+    _end_logging(trainer, exit_status=128 + _stop_signal())
+    return 128 + _stop_signal()
+
+
+def _stop_signal() -> int:
+    return STOP_SIGNALS.received or signal.SIGTERM
+
+
+def _end_logging(trainer: pl.Trainer, exit_status: int, preempted: bool = False) -> None:
+    for logger in wandb_loggers(trainer):
+        logger.end(exit_status, preempted)
 
 
 def _end_local_ranks(cli: TrainingCLI | None) -> None:
@@ -214,6 +246,13 @@ def _end_local_ranks(cli: TrainingCLI | None) -> None:
         process.kill()
 
 
+def _sources(cli: TrainingCLI) -> dict[str, Path]:
+    """Return the files that the trained weights depend on, by their role."""
+    arguments = cli.config.data.init_args
+    sources = {role: Path(arguments[role]) for role in _SOURCE_ARGUMENTS if role in arguments}
+    return {**sources, "weights": cli.config.weights} if cli.config.weights else sources
+
+
 def _close(cli: TrainingCLI) -> None:
     checkpoint = cli.trainer.checkpoint_callback
     if not isinstance(checkpoint, ModelCheckpoint) or not checkpoint.best_model_path:
@@ -221,9 +260,5 @@ def _close(cli: TrainingCLI) -> None:
         return
     best = Path(checkpoint.best_model_path)
     (best.parent / PREVIOUS).unlink(missing_ok=True)  # best and last are what a finished run needs
-    arguments = cli.config.data.init_args
-    sources = {role: Path(arguments[role]) for role in _SOURCE_ARGUMENTS if role in arguments}
-    if cli.config.weights:
-        sources["weights"] = cli.config.weights
-    write_provenance(best, {**sources, "config": Path(cli.config.out) / "config.yaml"})
+    write_provenance(best, {**_sources(cli), "config": Path(cli.config.out) / "config.yaml"})
     print(f"Best checkpoint: {best} ({checkpoint.monitor} {float(checkpoint.best_model_score or 'nan'):.4f})")

@@ -33,7 +33,7 @@ class RankAgreement(pl.Callback):
             return
         mine = {
             "config": self._config,
-            "code of wauve_dist": _source_hash(),
+            "code of wauve_dist": source_hash(),
             "torch": torch.__version__,
             "pytorch_lightning": version("pytorch-lightning"),
             "batches an epoch": str(trainer.num_training_batches),
@@ -50,7 +50,8 @@ class RankAgreement(pl.Callback):
                     )
 
 
-def _source_hash() -> str:
+def source_hash() -> str:
+    """Return 12 hexadecimal digits that tell any two states of the package's code apart."""
     digest = hashlib.sha256()
     root = Path(wauve_dist.__file__).parent
     for file in sorted(root.rglob("*.py")):

@@ -1,17 +1,20 @@
-"""Where a run's figures go: CSV in the run folder, and W&B."""
+"""Where a run's figures go: CSV in the run folder, and W&B; what a run says of itself, and at what speed it goes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger, Logger
 
-WandbMode = Literal["offline", "online", "disabled"]
+from wauve_dist.training.run_privacy import code_version, data_hashes, environment, scrubbed
+from wauve_dist.training.wandb_run import WandbMode, WandbRunLogger
 
 
 def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str) -> list[Logger]:
-    """Build the loggers of a run folder.
+    """Build the loggers of a run folder; all figures go to all of them.
 
     Args:
         out: run folder; gets ``metrics/version_N/metrics.csv``, N counting its resumes, and, unless W&B is disabled,
@@ -21,8 +24,35 @@ def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str) -> list[Logger]
     """
     loggers: list[Logger] = [CSVLogger(out, name="metrics")]
     if wandb_mode != "disabled":
-        wandb = WandbLogger(
-            name=out.name, save_dir=out, project="wauve_dist", mode=wandb_mode, id=run_id, resume="allow"
-        )
-        loggers.append(wandb)
+        loggers.append(WandbRunLogger(out, wandb_mode, run_id))
     return loggers
+
+
+class RunDescription(pl.Callback):
+    """Logs the resolved config, the code's commit, the environment and the data's hashes once the data were read.
+
+    Args:
+        config: resolved; goes out without paths (see ``run_privacy.scrubbed``).
+        sources: role ("manifest", "tracks") to the file that is learned from.
+    """
+
+    def __init__(self, config: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+        self._config, self._sources = config, sources
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log it all."""
+        if not trainer.is_global_zero:
+            return
+        description = {
+            "config": scrubbed(self._config),
+            "code": code_version(),
+            "environment": environment(trainer.world_size),
+            "data": data_hashes(self._sources),
+        }
+        for logger in trainer.loggers:
+            logger.log_hyperparams(description)
+
+
+def wandb_loggers(trainer: pl.Trainer) -> list[WandbRunLogger]:
+    """Return the trainer's loggers of ours that go to W&B: one, or none."""
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbRunLogger)]
