@@ -44,7 +44,7 @@ def test_whatever_the_gpu_cannot_decode_becomes_what_the_doctor_has_nothing_agai
     assert [number_of(frame) for frame in decode_frames(tmp_path / "out.mp4")] == list(range(1, 41))
     assert (done.num_frames, done.width, done.height, done.padding, done.fps) == (40, 128, 64, "0x0", 25.0)
     health = examine_video(tmp_path / "out.mp4")
-    assert diagnose(tmp_path / "out.mp4", health) == []
+    assert diagnose(health, tmp_path / "manifest.csv") == []
     assert (health.container.codec, health.container.max_key_distance) == ("h264", 16)
     assert source.read_bytes() == before
 
@@ -54,7 +54,7 @@ def test_hevc_is_made_too(tmp_path):
     done = transcode_video(source, tmp_path / "out.mp4", TranscodeSettings("hevc", 45.0))
     health = examine_video(tmp_path / "out.mp4")
     assert (health.container.codec, health.container.max_key_distance, health.num_decoded) == ("hevc", 16, 20)
-    assert diagnose(tmp_path / "out.mp4", health) == []
+    assert diagnose(health, tmp_path / "manifest.csv") == []
     assert done.worst_psnr_db >= 45
 
 

@@ -1,6 +1,9 @@
 import json
+import shlex
 from pathlib import Path
 
+import av
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -37,6 +40,30 @@ def test_a_truncated_video_holds_training_back(launch, tiny_study_data, tmp_path
     assert manifest["video_id"].iloc[1] in done.stdout
     assert "truncated" in done.stdout
     assert done.stdout.strip().endswith("Training cannot start.")
+
+
+def test_the_remedy_for_what_a_gpu_cannot_decode_is_a_command_that_puts_it_right(launch, tmp_path):
+    folder = tmp_path / "five vendors"
+    folder.mkdir()
+    random = np.random.default_rng(1)
+    with av.open(str(folder / "old.avi"), "w") as container:
+        stream = container.add_stream("msmpeg4v2", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for pixels in random.integers(0, 256, (12, 64, 96), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="gray")))
+        container.mux(stream.encode())
+    table = pd.DataFrame({"video_id": ["a"], "patient_id": ["p"], "path": ["old.avi"]})
+    table.to_csv(folder / "manifest.csv", index=False)
+    done = launch("doctor.py", "--manifest", folder / "manifest.csv", "--json", "--num-workers", 1)
+    (problem,) = json.loads(done.stdout)["videos"][0]["problems"]
+    assert (problem["severity"], problem["kind"]) == ("warning", "codec msmpeg4v2")
+    script, *arguments = shlex.split(problem["remedy"].split(", and use ")[0])
+    done = launch(script.removeprefix("launch/"), *arguments)
+    assert done.returncode == 0, done.stderr
+    cured = folder / "transcoded" / "manifest.csv"
+    done = launch("doctor.py", "--manifest", cured, "--json", "--num-workers", 1)
+    (video,) = json.loads(done.stdout)["videos"]
+    assert (video["num_decoded"], video["problems"]) == (12, [])
 
 
 def test_a_broken_manifest_is_an_error_of_its_own(launch, tmp_path):

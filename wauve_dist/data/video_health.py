@@ -104,10 +104,9 @@ def examine_video(path: Path) -> VideoHealth:
     return VideoHealth(container, num_decoded, width, height, num_black, longest_freeze, error)
 
 
-def diagnose(path: Path, health: VideoHealth) -> list[Problem]:
-    """Say what is wrong with a video, what that means, and what to do."""
+def diagnose(health: VideoHealth, manifest: Path) -> list[Problem]:
+    """Say what is wrong with a video of ``manifest``, what that means, and what to do."""
     problems = []
-    reencode = _reencode(path, health.container)
     if health.error is not None:
         lost = "no frame of it can be used"
         if health.num_decoded:
@@ -119,16 +118,17 @@ def diagnose(path: Path, health: VideoHealth) -> list[Problem]:
         problems.append(Problem("fault", "black from start to end", text, "Export it again, or drop its row."))
     elif health.num_black:
         text = f"{health.num_black} of {health.num_decoded} frames hold nothing."
-        problems.append(Problem("warning", "black frames", text, "Cut them off: " + reencode))
+        remedy = "Export the part that shows something, or accept it."
+        problems.append(Problem("warning", "black frames", text, remedy))
     if health.longest_freeze >= CLIP_LENGTH:
         text = f"{health.longest_freeze} frames in a row are the same, so whole clips hold no motion."
         problems.append(Problem("warning", "frozen frames", text, "Export the part before the freeze, or accept it."))
     if (container := health.container) is not None:
-        problems += _container_problems(container, reencode)
+        problems += _container_problems(container, _transcode(manifest))
     return problems
 
 
-def _container_problems(container: Container, reencode: str) -> list[Problem]:
+def _container_problems(container: Container, transcode: str) -> list[Problem]:
     found = []
     if container.codec not in _GPU_CODECS:
         text = "The CPU decodes it (PyAV); NVDEC and DALI cannot."
@@ -142,17 +142,13 @@ def _container_problems(container: Container, reencode: str) -> list[Problem]:
     if container.max_key_distance > _MAX_KEY_DISTANCE:
         text = f"Up to {container.max_key_distance} frames from key frame to key frame: a clip read at random is slow."
         found.append(("key frames far apart", text))
-    return [Problem("warning", kind, text, reencode) for kind, text in found]
+    return [Problem("warning", kind, text, transcode) for kind, text in found]
 
 
-def _reencode(path: Path, container: Container | None) -> str:
+def _transcode(manifest: Path) -> str:
     """A command that keeps every frame and its number, whatever the time stamps say."""
-    fps = f"{container.fps:g}" if container and container.fps else "30"
-    source, target = shlex.quote(str(path)), shlex.quote(f"{path.with_suffix('')}_h264.mp4")
-    return (
-        f"ffmpeg -i {source} -vf setpts=N/{fps}/TB -r {fps} -c:v libx264 -crf 12 -g 16 -pix_fmt yuv420p {target}"
-        ", and name that file in the manifest"
-    )
+    source, target = shlex.quote(str(manifest)), shlex.quote(str(manifest.parent / "transcoded"))
+    return f"launch/prepare.py transcode --manifest {source} --out {target}, and use the manifest.csv that it writes"
 
 
 def _read_container(path: Path) -> Container | None:

@@ -55,7 +55,7 @@ def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) ->
     videos: list[ExaminedVideo] = []
     if rows is not None and manifest is not None:
         paths = [manifest.resolve().parent / path for path in rows["path"]]
-        videos = _examine(rows["video_id"].tolist(), paths, num_workers)
+        videos = _examine(rows["video_id"].tolist(), paths, manifest, num_workers)
     can_start = not any(check.status == "fault" for check in checks) and not any(
         problem.severity == "fault" for video in videos for problem in video.problems
     )
@@ -66,7 +66,7 @@ def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) ->
     return can_start
 
 
-def _examine(video_ids: list[str], paths: list[Path], num_workers: int) -> list[ExaminedVideo]:
+def _examine(video_ids: list[str], paths: list[Path], manifest: Path, num_workers: int) -> list[ExaminedVideo]:
     # "spawn" also where "fork" is possible: torch holds threads.
     with (
         ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool,
@@ -82,7 +82,7 @@ def _examine(video_ids: list[str], paths: list[Path], num_workers: int) -> list[
             raise
         found = [job.result() for job in jobs]
     return [
-        ExaminedVideo(video_id, path, health, diagnose(path, health))
+        ExaminedVideo(video_id, path, health, diagnose(health, manifest))
         for video_id, path, health in zip(video_ids, paths, found, strict=True)
     ]
 
