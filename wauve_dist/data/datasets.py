@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from wauve_dist.data.array_cache import open_array
 from wauve_dist.data.augmentation import augment_frame
+from wauve_dist.data.batch_buffers import lend_tensor
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan
 
@@ -96,11 +97,11 @@ def _clip_batch(
     seeds: NDArray[np.int64],
 ) -> ClipBatch:
     size = open_array(videos[0].crops).shape[-1]
-    clips = np.empty((len(videos), clip_length, size, size), np.uint8)
-    for target, video, first_row in zip(clips, videos, first_rows.tolist(), strict=True):
+    clips = lend_tensor((len(videos), clip_length, size, size))
+    for target, video, first_row in zip(clips.numpy(), videos, first_rows.tolist(), strict=True):
         target[:] = open_array(video.crops)[first_row : first_row + clip_length]
     return ClipBatch(
-        torch.from_numpy(clips),
+        clips,
         torch.tensor([video.label for video in videos], dtype=torch.float32),
         torch.tensor(seeds),
         [video.video_id for video in videos],
