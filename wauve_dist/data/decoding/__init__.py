@@ -1,6 +1,7 @@
 """Videos as grey frames: frame k is the k-th decoded frame, whatever the time stamps say."""
 
-from wauve_dist.data.decoding.pyav import check_video, decode_frames
+from wauve_dist.data.decoding.backends import Decoder, decode_frames
+from wauve_dist.data.decoding.pyav import check_video
 from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo
 
-__all__ = ["GreyFrame", "VideoError", "VideoInfo", "check_video", "decode_frames"]
+__all__ = ["Decoder", "GreyFrame", "VideoError", "VideoInfo", "check_video", "decode_frames"]

@@ -1,0 +1,33 @@
+"""The choice of a decoder: one contract, never switched silently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from wauve_dist.data.decoding import dali, pyav
+from wauve_dist.data.decoding.video import GreyFrame
+
+Decoder = Literal["pyav", "dali"]
+
+
+def decode_frames(path: Path, decoder: Decoder = "pyav") -> Iterator[GreyFrame]:
+    """Yield every frame of a video, in constant memory.
+
+    Args:
+        path: a video file, an image (a video of one frame) or a folder of images (sorted by name).
+        decoder: "pyav" decodes every codec of FFmpeg on the CPU; "dali" decodes on this process's GPU (NVDEC), or,
+            where torch sees none, MJPEG, VP8 and VP9 on the CPU.
+
+    Yields:
+        uint8 [H, W], full-range luma; B-mode carries no colour. Frame k is the k-th decoded frame with either.
+
+    Raises:
+        VideoError: see ``pyav.decode_frames`` and ``dali.decode_frames``. Frames before the fault have been yielded.
+    """
+    if decoder == "pyav":
+        return pyav.decode_frames(path)
+    import torch
+
+    return dali.decode_frames(path, torch.cuda.current_device() if torch.cuda.is_available() else None)
