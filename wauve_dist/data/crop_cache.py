@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from wauve_dist.data.crops import track_crops
-from wauve_dist.data.decoding import VideoError, decode_frames
+from wauve_dist.data.decoding import Decoder, VideoError, decode_frames
 
 _BOX_COLUMNS = ["x1", "y1", "x2", "y2"]
 
@@ -26,6 +26,7 @@ class CropRecipe(NamedTuple):
         boxes_xyxy: float [T, 4]; rows in order of track, then of frame.
         size: side of a crop, S pixels.
         context: see ``crops.crop_roi``.
+        decoder: of the video; part of what names the crops, for pixels may differ by a grey level.
     """
 
     video: Path
@@ -34,6 +35,7 @@ class CropRecipe(NamedTuple):
     boxes_xyxy: list[list[float]]
     size: int
     context: float
+    decoder: Decoder = "pyav"
 
     @property
     def settings(self) -> dict[str, object]:
@@ -47,7 +49,9 @@ class CropRecipe(NamedTuple):
         tracks = tracks.assign(track_id=self.track_ids, frame=self.frames)
         array = open_memmap(target, "w+", np.uint8, (len(row_of), self.size, self.size))
         try:
-            for track_id, frame, crop in track_crops(decode_frames(self.video), tracks, self.size, self.context):
+            for track_id, frame, crop in track_crops(
+                decode_frames(self.video, self.decoder), tracks, self.size, self.context
+            ):
                 array[row_of[track_id, frame]] = crop
         except VideoError:
             raise
@@ -56,7 +60,9 @@ class CropRecipe(NamedTuple):
         array.flush()
 
 
-def crop_recipes(videos: Mapping[str, Path], tracks: pd.DataFrame, size: int, context: float) -> dict[str, CropRecipe]:
+def crop_recipes(
+    videos: Mapping[str, Path], tracks: pd.DataFrame, size: int, context: float, decoder: Decoder = "pyav"
+) -> dict[str, CropRecipe]:
     """Say what to cut out of every video that has tracks.
 
     Args:
@@ -64,12 +70,15 @@ def crop_recipes(videos: Mapping[str, Path], tracks: pd.DataFrame, size: int, co
         tracks: rows of the TRACKS table; rows of other videos are left out.
         size: side of a crop, S pixels.
         context: see ``crops.crop_roi``.
+        decoder: of the videos.
     """
     ordered = tracks[tracks["video_id"].isin(list(videos))].sort_values(["video_id", "track_id", "frame"])
     video_ids, starts = np.unique(ordered["video_id"].to_numpy(object), return_index=True)
     columns = [ordered["track_id"], ordered["frame"], ordered[_BOX_COLUMNS].astype(np.float64)]
     parts = (np.split(column.to_numpy(), starts[1:]) for column in columns)
     return {
-        video_id: CropRecipe(videos[video_id], ids.tolist(), frames.tolist(), boxes_xyxy.tolist(), size, context)
+        video_id: CropRecipe(
+            videos[video_id], ids.tolist(), frames.tolist(), boxes_xyxy.tolist(), size, context, decoder
+        )
         for video_id, ids, frames, boxes_xyxy in zip(video_ids, *parts, strict=False)  # no tracks: one empty part
     }

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from wauve_dist.data.decoding import decode_frames
+from wauve_dist.data.decoding import Decoder, decode_frames
 
 
 class FrameRecipe(NamedTuple):
@@ -22,12 +22,14 @@ class FrameRecipe(NamedTuple):
         frames: increasing frame numbers, K of them.
         width: of the frames that the boxes were drawn on, pixels.
         height: likewise.
+        decoder: of the video; part of what names the frames, for pixels may differ by a grey level.
     """
 
     video: Path
     frames: list[int]
     width: int
     height: int
+    decoder: Decoder = "pyav"
 
     @property
     def settings(self) -> dict[str, object]:
@@ -39,7 +41,7 @@ class FrameRecipe(NamedTuple):
         array = open_memmap(target, "w+", np.uint8, (len(self.frames), self.height, self.width))
         row_of = {frame: row for row, frame in enumerate(self.frames)}
         num_frames = 0
-        for number, frame in enumerate(decode_frames(self.video)):
+        for number, frame in enumerate(decode_frames(self.video, self.decoder)):
             if frame.shape != (self.height, self.width):
                 raise ValueError(
                     f"{self.video}: its frames are {frame.shape[1]}x{frame.shape[0]} pixels, its annotations were "
@@ -56,13 +58,16 @@ class FrameRecipe(NamedTuple):
         array.flush()
 
 
-def frame_recipes(videos: Mapping[str, Path], frames: pd.DataFrame, frames_per_video: int) -> dict[str, FrameRecipe]:
+def frame_recipes(
+    videos: Mapping[str, Path], frames: pd.DataFrame, frames_per_video: int, decoder: Decoder = "pyav"
+) -> dict[str, FrameRecipe]:
     """Say which frames to keep of every video that has annotated ones.
 
     Args:
         videos: video_id to its file.
         frames: annotated frames, columns video_id, frame, width, height; rows of other videos are left out.
         frames_per_video: most frames per video; spread evenly over its annotated ones, the first and last included.
+        decoder: of the videos.
 
     Raises:
         ValueError: a video's annotations give several frame sizes.
@@ -80,7 +85,7 @@ def frame_recipes(videos: Mapping[str, Path], frames: pd.DataFrame, frames_per_v
                 "height). Correct width and height in images."
             )
     return {
-        video_id: FrameRecipe(videos[video_id], _evenly_spaced(numbers, frames_per_video), *size_of[video_id])
+        video_id: FrameRecipe(videos[video_id], _evenly_spaced(numbers, frames_per_video), *size_of[video_id], decoder)
         for video_id, numbers in frames_of.items()
     }
 

@@ -1,11 +1,15 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from barcodes import barcode, number_of, write_video
 from PIL import Image
 
+from wauve_dist.data.array_cache import cached_arrays
+from wauve_dist.data.crop_cache import crop_recipes
 from wauve_dist.data.decoding import VideoError, dali
 from wauve_dist.data.decoding import decode_frames as decode_by
+from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.transcoding import TranscodeSettings, transcode_video
 
 pytest.importorskip("nvidia.dali", reason="needs NVIDIA DALI: pip install 'wauve-dist[gpu]'")
@@ -92,6 +96,26 @@ def test_damage_inside_is_an_error_that_says_how_far_it_came(tmp_path):
 def test_images_are_read_as_ever(tmp_path):
     Image.fromarray(barcode(9)).save(tmp_path / "one.png")
     assert [number_of(frame) for frame in decode_by(tmp_path / "one.png", "dali")] == [9]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="compares with the CPU, which takes MJPEG and not H.264")
+def test_the_crop_cache_and_the_frame_store_decode_with_the_one_that_is_asked_for(tmp_path):
+    video = write_video(tmp_path / "a.avi", noise(12))
+    tracks = pd.DataFrame({"video_id": "a", "track_id": 0, "frame": range(12), "x1": 10, "y1": 5, "x2": 60, "y2": 50})
+    listed = pd.DataFrame({"video_id": "a", "frame": range(12), "width": 130, "height": 66})
+    for recipes in (
+        [crop_recipes({"a": video}, tracks, 32, 1.5, decoder)["a"] for decoder in ("pyav", "dali")],
+        [frame_recipes({"a": video}, listed, 5, decoder)["a"] for decoder in ("pyav", "dali")],
+    ):
+        paths = cached_arrays(recipes, tmp_path / "cache", 0, "both")
+        assert paths[0] != paths[1]
+        ours, reference = (np.load(path).astype(int) for path in reversed(paths))
+        assert ours.std() > 10
+        assert np.abs(ours - reference).max() <= 2
+    (tmp_path / "a.avi").unlink()
+    write_video(video, noise(12), "libx264", "yuv420p")
+    with pytest.raises(VideoError, match="DALI cannot decode h264 on the CPU"):
+        crop_recipes({"a": video}, tracks, 32, 1.5, "dali")["a"].fill(tmp_path / "crops.npy")
 
 
 @pytest.mark.gpu
