@@ -24,10 +24,16 @@ def main(argv: list[str]) -> int:
     coverage.add_argument("--studies", type=int, default=1500, metavar="N", help="of each kind (default: 1500)")
     coverage.add_argument("--seed", type=int, default=0, help="of the studies")
     coverage.set_defaults(run=_coverage)
-    data = parts.add_parser("data", help="duplicate frames in an archive of simulated hashes (a minute)")
-    data.add_argument("--videos", type=int, default=3000, metavar="N", help="in the archive (default: 3000)")
-    data.add_argument("--frames", type=int, default=200, metavar="N", help="of each video (default: 200)")
-    data.add_argument("--seed", type=int, default=0, help="of the simulation")
+    data = parts.add_parser("data", help="crops out of 1080p video, the cached loader, and the linter (minutes)")
+    data.add_argument("--only", choices=["crops", "loader", "linter"], help="one of the three (default: all)")
+    data.add_argument("--video-frames", type=int, default=250, metavar="N", help="of the 1080p videos (default: 250)")
+    data.add_argument("--rounds", type=int, default=3, metavar="N", help="timings of crops and loader (default: 3)")
+    data.add_argument(
+        "--cached-videos", type=int, default=60, metavar="N", help="of the loader, 3 MB each (default: 60)"
+    )
+    data.add_argument("--videos", type=int, default=3000, metavar="N", help="in the linter's archive (default: 3000)")
+    data.add_argument("--frames", type=int, default=200, metavar="N", help="of each of those (default: 200)")
+    data.add_argument("--seed", type=int, default=0, help="of everything simulated")
     data.set_defaults(run=_data)
     classifier = parts.add_parser("classifier", help="I3D training and inference against PyTorchVideo's")
     _add_model_options(classifier, batch_size=64)
@@ -85,6 +91,47 @@ def _coverage(options: argparse.Namespace) -> None:
 
 
 def _data(options: argparse.Namespace) -> None:
+    import platform
+
+    import torch
+
+    torch.set_num_threads(1)
+    print(f"{platform.machine()} CPU, Python {platform.python_version()}, torch {torch.__version__}, one thread")
+    if options.only in (None, "crops"):
+        _crops(options)
+    if options.only in (None, "loader"):
+        _loader(options)
+    if options.only in (None, "linter"):
+        _linter(options)
+
+
+def _crops(options: argparse.Namespace) -> None:
+    from wauve_dist.data.crop_benchmark import benchmark_crops
+
+    for row in benchmark_crops(options.video_frames, options.rounds, options.seed):
+        if isinstance(row, str):
+            print(row, flush=True)
+            continue
+        print(
+            f"{row.video}, {row.way}: {row.per_cpu_s:.1f} clips per CPU second ({row.slowest:.1f} to "
+            f"{row.fastest:.1f}), ours is {row.our_ratio:.1f} times as fast; "
+            f"clips differ by {row.difference:.2f} levels",
+            flush=True,
+        )
+
+
+def _loader(options: argparse.Namespace) -> None:
+    from wauve_dist.data.loader_benchmark import benchmark_loader
+
+    for row in benchmark_loader(options.cached_videos, options.rounds, options.seed):
+        print(
+            f"cached clips, {row.way}: {row.per_cpu_s:,.0f} clips per CPU second ({row.slowest:,.0f} to "
+            f"{row.fastest:,.0f}), {row.share:.2f} of a bare copy; memory grew by {row.memory_growth_mib:.0f} MiB",
+            flush=True,
+        )
+
+
+def _linter(options: argparse.Namespace) -> None:
     from wauve_dist.data.linting.benchmark import benchmark_linter
 
     speed = benchmark_linter(options.videos, options.frames, options.seed)
