@@ -59,7 +59,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--model", metavar="NAME", help="name in predictions.csv and reports (default: the run folder's)"
     )
-    parser.add_argument("--overlay", action="store_true", help="also write overlays/<video_id>.mp4; needs --classifier")
+    parser.add_argument(
+        "--overlay",
+        action="store_true",
+        help="also write overlays/<video_id>.mp4, the video beside its map of what spoke for malignant and for benign, "
+        "and contact_sheets/<video_id>.jpg, a still of its highest and lowest clip; needs --classifier",
+    )
     linking = parser.add_argument_group("linking boxes to tracks")
     linking.add_argument("--min-score", type=float, metavar="P", help="ignore boxes below (default: 0.05)")
     linking.add_argument(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import ndimage
+from torch.nn import functional
 
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import ClipRule
@@ -34,12 +35,22 @@ class SpotDetector:
         return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
 
 
+class BrightnessNetwork:
+    """Maps of cells of 2 frames and 8x8 pixels: by how much each is brighter than half."""
+
+    map_kind = "contribution"
+
+    def maps(self, clips):
+        return functional.avg_pool3d((clips.float() / 255 - 0.5)[:, None], (2, 8, 8))[:, 0]
+
+
 class BrightnessClassifier:
     """The mean brightness of a clip."""
 
     device = torch.device("cpu")
     hparams = SimpleNamespace(crop_size=32, roi_context=1.0)
     clip_rule = ClipRule()
+    classifier = BrightnessNetwork()
 
     def __init__(self):
         self.shapes = []

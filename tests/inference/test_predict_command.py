@@ -84,6 +84,7 @@ def test_a_folder_of_videos_to_tables_pictures_and_overlays(tmp_path, checkpoint
     assert predictions["video_id"].tolist() == ["a", "deep/b"]
     assert set(predictions["model"]) == {"i3d"}
     assert (tmp_path / "out" / "overlays" / "deep" / "b.mp4").is_file()
+    assert (tmp_path / "out" / "contact_sheets" / "deep" / "b.jpg").is_file()
     said = capsys.readouterr().err.split("No lesion found in")[-1]
     for video_id in predictions.loc[predictions["num_clips"] == 0, "video_id"]:
         assert video_id in said

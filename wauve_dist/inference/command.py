@@ -55,7 +55,7 @@ def predict_command(
         batch_size: frames, or clips, in a call of a model.
         call_threshold: scores from here on are shown as malignant in pictures, 0..1.
         model: name that predictions.csv gives to its maker; None takes the run folder's.
-        overlay: also write overlays/<video_id>.mp4.
+        overlay: also write overlays/<video_id>.mp4 and contact_sheets/<video_id>.jpg.
         linker: fields of ``LinkerSettings`` that differ from its defaults.
 
     Raises:

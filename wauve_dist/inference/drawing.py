@@ -1,4 +1,4 @@
-"""Frames as pictures: the colours, letters and boxes that thumbnails and overlays share."""
+"""The colours, letters and boxes that all pictures of a video share."""
 
 from __future__ import annotations
 
@@ -46,13 +46,25 @@ def draw_box(picture: Image.Image, box_xyxy: BoxXyxy, colour: Colour, width: int
     draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=width)
 
 
-def draw_label(picture: Image.Image, box_xyxy: BoxXyxy, text: str, colour: Colour) -> None:
+def draw_label(picture: Image.Image, box_xyxy: BoxXyxy, text: str, colour: Colour, size: int) -> None:
     """Write on a dark plate above the box, or below where there is no room, always inside the picture."""
     draw = ImageDraw.Draw(picture)
-    _, _, width, height = (round(side) for side in draw.textbbox((0, 0), text, font=font(17), anchor="lt"))
-    width, height = width + 12, height + 10
+    text = fitting(text, size, picture.width - 12)
+    _, _, text_width, text_height = draw.textbbox((0, 0), text, font=font(size), anchor="lt")
+    width, height = round(text_width) + 12, round(text_height) + 10
     x1, y1, _, y2 = (round(side) for side in box_xyxy)
     left = max(0, min(x1 - 1, picture.width - width))
-    top = y1 - height - 3 if y1 - height - 3 >= 0 else min(y2 + 3, picture.height - height)
+    above, below = y1 - height - 3, min(y2 + 3, picture.height - height)
+    top = above if above >= 0 else max(0, below)
     draw.rectangle((left, top, left + width - 1, top + height - 1), fill=INK)
-    draw.text((left + 6, top + height // 2), text, font=font(17), fill=colour, anchor="lm")
+    draw.text((left + 6, top + height // 2), text, font=font(size), fill=colour, anchor="lm")
+
+
+def fitting(text: str, size: int, width: int) -> str:
+    """Leave out the middle of a text that is wider than ``width`` pixels."""
+    kept = len(text)
+    shown = text
+    while font(size).getlength(shown) > width and kept > 2:
+        kept -= 1
+        shown = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+    return shown

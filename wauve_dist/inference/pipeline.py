@@ -18,6 +18,7 @@ from torch import Tensor
 
 from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import Clip, ClipRule
 from wauve_dist.tracking.linker import Linker, LinkerSettings
@@ -47,6 +48,10 @@ class Classifier(Protocol):
     @property
     def hparams(self) -> Any:
         """``crop_size``, pixels, and ``roi_context``, side of the crop over the box's longer side."""
+
+    @property
+    def classifier(self) -> ClipClassifier:
+        """The network itself, for its maps."""
 
     @property
     def clip_rule(self) -> ClipRule:
@@ -84,7 +89,7 @@ def find_lesions(
     boxes_xyxy: list[NDArray[np.float32]] = [np.empty((0, 4), np.float32)]
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
     counts: list[int] = []
-    for batch in _batches(frames, batch_size):
+    for batch in batches(frames, batch_size):
         for found in detector.detect(torch.from_numpy(np.stack(batch)).to(detector.device)):
             tracks += linker.update(len(counts), found)
             boxes_xyxy.append(found.boxes_xyxy)
@@ -122,7 +127,7 @@ def score_tracks(
     rows: list[Clip] = []
     clips = classifier.clip_rule.clips(tracks, key_frames)
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
-    for batch in _batches(_cut(frames, tracks, clips, classifier), batch_size):
+    for batch in batches(cut_clips(frames, tracks, clips, classifier), batch_size):
         crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
         scores.append(classifier.score_clips(crops).float().cpu().numpy())
         rows += [clip for clip, _ in batch]
@@ -131,10 +136,20 @@ def score_tracks(
     return table.sort_values(["track_id", "clip_index"], ignore_index=True)
 
 
-def _cut(
+def cut_clips(
     frames: Iterable[GreyFrame], tracks: pd.DataFrame, clips: Sequence[Clip], classifier: Classifier
 ) -> Iterator[tuple[Clip, NDArray[np.uint8]]]:
-    """Yield each clip with its crops, uint8 [T, S, S], when its last frame has gone by."""
+    """Cut clips out of the frames that go by.
+
+    Args:
+        frames: grey uint8 [H, W], all frames of one video in order.
+        tracks: of that video.
+        clips: of these tracks.
+        classifier: says how long a clip is and how its crops are cut.
+
+    Yields:
+        Each clip with its crops, uint8 [T, S, S], when its last frame has gone by.
+    """
     length = classifier.clip_rule.clip_length
     clip_of = {(clip.track_id, clip.start_frame + offset): clip for clip in clips for offset in range(length)}
     boxes = zip(tracks["track_id"], tracks["frame"], strict=True)
@@ -148,7 +163,8 @@ def _cut(
             yield clip, np.stack(gathered.pop(clip))
 
 
-def _batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
+def batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:
+    """Yield ``batch_size`` items at a time; the last batch may be smaller."""
     iterator = iter(items)
     while batch := list(islice(iterator, batch_size)):
         yield batch

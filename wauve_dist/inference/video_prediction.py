@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from wauve_dist.data.decoding import GreyFrame, VideoInfo, decode_frames
+from wauve_dist.inference.annotator import Annotator
+from wauve_dist.inference.contact_sheet import draw_contact_sheet, extreme_clips, frames_of
+from wauve_dist.inference.heat_maps import find_maps
 from wauve_dist.inference.overlay import write_overlay
 from wauve_dist.inference.pipeline import Classifier, Detector, find_lesions, score_tracks
 from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
@@ -38,7 +41,7 @@ class PredictionSettings:
         call_threshold: scores from here on are shown as malignant in pictures, 0..1. No table depends on it: the
             operating point is chosen in the evaluation.
         model: name that predictions.csv gives to its maker.
-        overlay: also write overlays/<video_id>.mp4.
+        overlay: also write overlays/<video_id>.mp4 and contact_sheets/<video_id>.jpg.
 
     Raises:
         ValueError: a setting outside its range.
@@ -95,7 +98,8 @@ def predict_video(
         video: can be decoded.
         models: what predicts.
         settings: see there.
-        folder: gets thumbnails/<video_id>.jpg and, if asked, overlays/<video_id>.mp4.
+        folder: gets thumbnails/<video_id>.jpg and, if asked, overlays/<video_id>.mp4 and
+            contact_sheets/<video_id>.jpg.
         count: passes frames through, to show progress.
     """
 
@@ -111,16 +115,36 @@ def predict_video(
         return VideoRows(detections, tracks, None)
     box = most_confident_box(tracks)
     # Without a lesion the picture shows the middle of the sweep.
-    shown = _Kept(frames(), video.info.num_frames // 2 if box is None else int(box["frame"]))
+    wanted = video.info.num_frames // 2 if box is None else int(box["frame"])
+    shown = _Kept(frames(), {wanted})
     clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames)
     clips = clips.assign(video_id=video.video_id)
     score = None if clips.empty else float(clips["score"].mean())
-    picture = draw_thumbnail(shown.kept, box, score, settings.call_threshold)
+    picture = draw_thumbnail(shown.kept[wanted], box, score, settings.call_threshold)
     picture.save(_new_file(folder / "thumbnails" / f"{video.video_id}.jpg"), quality=90)
     if settings.overlay:
-        path = _new_file(folder / "overlays" / f"{video.video_id}.mp4")
-        write_overlay(path, frames(), video.info, tracks, clips, settings.call_threshold)
+        _draw_maps(video, frames, tracks, clips, models.classifier, settings, folder)
     return VideoRows(detections, tracks, clips)
+
+
+def _draw_maps(
+    video: Video,
+    frames: Callable[[], Iterator[GreyFrame]],
+    tracks: pd.DataFrame,
+    clips: pd.DataFrame,
+    classifier: Classifier,
+    settings: PredictionSettings,
+    folder: Path,
+) -> None:
+    """Write a video's overlay and contact sheet, in one pass over its frames for the maps and one to draw them."""
+    clip_length = classifier.clip_rule.clip_length
+    kept = _Kept(frames(), set() if clips.empty else frames_of(extreme_clips(clips), clip_length))
+    maps = find_maps(kept, tracks, clips, classifier, settings.batch_size)
+    annotator = Annotator(tracks, clips, maps, settings.call_threshold)
+    sheet = draw_contact_sheet(video.video_id, kept.kept, tracks, annotator)
+    sheet.save(_new_file(folder / "contact_sheets" / f"{video.video_id}.jpg"), quality=92)
+    path = _new_file(folder / "overlays" / f"{video.video_id}.mp4")
+    write_overlay(path, video.video_id, frames(), video.info, annotator)
 
 
 def _new_file(path: Path) -> Path:
@@ -129,23 +153,23 @@ def _new_file(path: Path) -> Path:
 
 
 class _Kept(Iterator[GreyFrame]):
-    """Frames that pass by, the ``index``-th of which is kept."""
+    """Frames that pass by, some of which are kept.
 
-    def __init__(self, frames: Iterator[GreyFrame], index: int) -> None:
-        self._frames = frames
-        self._index = index
-        self._num_passed = 0
-        self._kept: GreyFrame | None = None
+    Args:
+        frames: all frames of a video.
+        wanted: numbers of those to keep.
+
+    Attributes:
+        kept: number to frame, of those wanted that have passed.
+    """
+
+    def __init__(self, frames: Iterator[GreyFrame], wanted: Set[int]) -> None:
+        self.kept: dict[int, GreyFrame] = {}
+        self._numbered = enumerate(frames)
+        self._wanted = wanted
 
     def __next__(self) -> GreyFrame:
-        frame = next(self._frames)
-        if self._num_passed == self._index:
-            self._kept = frame
-        self._num_passed += 1
+        number, frame = next(self._numbered)
+        if number in self._wanted:
+            self.kept[number] = frame
         return frame
-
-    @property
-    def kept(self) -> GreyFrame:
-        """The frame asked for, once it has passed."""
-        assert self._kept is not None, f"only {self._num_passed} frames have passed, not frame {self._index}"
-        return self._kept

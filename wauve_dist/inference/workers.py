@@ -39,7 +39,7 @@ def predict_videos(
         ChildProcessError: a process was killed.
     """
     models = load_models(0)
-    num_passes = (models.detector is not None) + (models.classifier is not None) * (1 + settings.overlay)
+    num_passes = (models.detector is not None) + (models.classifier is not None) * (1 + 2 * settings.overlay)
     if models.classifier is not None and models.classifier.clip_rule.from_manifest:
         require_key_frames({video.video_id: video.key_frames for video in videos})
     lengths = [num_passes * video.info.num_frames for video in videos]

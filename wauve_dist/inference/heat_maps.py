@@ -1,0 +1,157 @@
+"""The maps of a video's clips: coarse cells, brought to the pixels of the region that the classifier saw.
+
+Shapes: T frames of a clip; T', H', W' cells of its map, which divide the clip evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.inference.drawing import BoxXyxy
+from wauve_dist.inference.pipeline import Classifier, batches, cut_clips
+from wauve_dist.models.classifiers.clip_classifier import MapKind
+from wauve_dist.structures.clips import Clip
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeatMaps:
+    """Maps of all clips of a video.
+
+    Attributes:
+        kind: what their values are.
+        clip_length: T.
+        roi_context: side of the region over the longer side of the lesion's box.
+        cells: of each clip, float32 [T', H', W'].
+    """
+
+    kind: MapKind
+    clip_length: int
+    roi_context: float
+    cells: Mapping[Clip, Float32Array]
+
+    @property
+    def limit(self) -> float:
+        """The largest absolute value of any clip: one colour scale for the whole video, so that nothing flickers."""
+        return max((float(np.abs(cells).max()) for cells in self.cells.values()), default=0.0) or 1.0
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """H' and W'; there is at least one clip."""
+        rows, columns = next(iter(self.cells.values())).shape[1:]
+        return rows, columns
+
+    def by_frame(self) -> dict[tuple[int, int], Float32Array]:
+        """Interpolate linearly in time.
+
+        Returns:
+            (track_id, frame) to float32 [H', W'].
+        """
+        return {
+            (clip.track_id, clip.start_frame + offset): cells
+            for clip, coarse in self.cells.items()
+            for offset, cells in enumerate(
+                np.tensordot(interpolation(len(coarse), 0, self.clip_length, range(self.clip_length)), coarse, 1)
+            )
+        }
+
+
+class PlacedMap(NamedTuple):
+    """The part of a map that lies in a picture.
+
+    Attributes:
+        rows: of the picture.
+        columns: of the picture.
+        pixels: float32 [rows, columns].
+    """
+
+    rows: slice
+    columns: slice
+    pixels: Float32Array
+
+
+def find_maps(
+    frames: Iterable[GreyFrame],
+    tracks: pd.DataFrame,
+    clips: pd.DataFrame,
+    classifier: Classifier,
+    batch_size: int,
+) -> HeatMaps:
+    """Compute the maps of clips that have been scored; holds the frames of one batch of clips at a time.
+
+    Args:
+        frames: grey uint8 [H, W], all frames of the video in order.
+        tracks: rows of ``tracks.parquet`` of this video.
+        clips: rows of ``clips.parquet`` of this video.
+        classifier: that scored them.
+        batch_size: clips a call of the network.
+    """
+    chosen = [Clip(*row) for row in clips[list(Clip._fields)].itertuples(index=False)]
+    cells: dict[Clip, Float32Array] = {}
+    for batch in batches(cut_clips(frames, tracks, chosen, classifier), batch_size):
+        crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
+        with torch.inference_mode():
+            maps = classifier.classifier.maps(crops).float().cpu().numpy()
+        cells.update(zip((clip for clip, _ in batch), maps, strict=True))
+    return HeatMaps(
+        classifier.classifier.map_kind, classifier.clip_rule.clip_length, classifier.hparams.roi_context, cells
+    )
+
+
+def place(cells: Float32Array, box_xyxy: BoxXyxy, context: float, height: int, width: int) -> PlacedMap:
+    """Put a map back where ``data.crops.crop_roi`` cut its region, interpolating linearly between the cells' centres.
+
+    Args:
+        cells: [H', W'].
+        box_xyxy: the lesion's box, pixels of the picture.
+        context: side of the region over the box's longer side.
+        height: of the picture, pixels.
+        width: of the picture, pixels.
+    """
+    left, top, right, bottom = region(box_xyxy, context)
+    rows, columns = _pixels_within(top, bottom, height), _pixels_within(left, right, width)
+    down = interpolation(cells.shape[0], top, bottom, rows)
+    across = interpolation(cells.shape[1], left, right, columns)
+    return PlacedMap(slice(rows.start, rows.stop), slice(columns.start, columns.stop), down @ cells @ across.T)
+
+
+def region(box_xyxy: BoxXyxy, context: float) -> BoxXyxy:
+    """Return the square that the classifier saw around a box, ``context`` times its longer side."""
+    x1, y1, x2, y2 = box_xyxy
+    side = context * max(x2 - x1, y2 - y1)
+    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
+    return left, top, left + side, top + side
+
+
+def interpolation(num_cells: int, start: float, stop: float, pixels: range) -> Float32Array:
+    """Weights of linear interpolation between cells; beyond the outermost centres their values go on.
+
+    Where every cell covers the same whole number of pixels, the mean over the pixels is the mean over the cells.
+
+    Args:
+        num_cells: that divide the stretch from ``start`` to ``stop`` evenly.
+        start: pixels.
+        stop: pixels.
+        pixels: their numbers; pixel 0 reaches from 0 to 1.
+
+    Returns:
+        [pixels, num_cells], rows that sum to 1.
+    """
+    positions = (np.asarray(pixels) + 0.5 - start) / (stop - start) * num_cells - 0.5
+    distances = np.abs(positions.clip(0, num_cells - 1)[:, None] - np.arange(num_cells))
+    weights: Float32Array = np.clip(1 - distances, 0, None).astype(np.float32)
+    return weights
+
+
+def _pixels_within(start: float, stop: float, size: int) -> range:
+    """Pixels of a picture whose centres lie in a stretch."""
+    return range(*(min(max(round(edge), 0), size) for edge in (start, stop)))
