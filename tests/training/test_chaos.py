@@ -45,7 +45,7 @@ def test_twenty_kills_leave_no_trace(tiny_study_data, tmp_path):
             time.sleep(rng.uniform(0, 0.3))
             kill_group(process, rng.choice([signal.SIGKILL, signal.SIGTERM]))
             kills += process.poll() is None or process.returncode != 0
-        status = process.wait(120)
+        status = process.wait(300)  # a busy machine takes its time to leave
         assert status != 0 or kills == NUM_KILLS, "the run ended before its last kill"
         with contextlib.suppress(ProcessLookupError):
             kill_group(process)
