@@ -14,6 +14,7 @@ from barcodes import barcode, number_of, write_video
 from wauve_dist.data.decoding import decode_frames
 from wauve_dist.data.transcode_manifest import transcode_manifest
 from wauve_dist.data.transcoding import TranscodeSettings
+from wauve_dist.data.video_health import examine_video
 from wauve_dist.structures.annotations import Annotations, read_annotations, write_annotations
 from wauve_dist.structures.tables import read_manifest
 
@@ -101,6 +102,18 @@ def test_a_run_killed_at_any_moment_leaves_whole_videos_only_and_goes_on(tmp_pat
     assert len(kept) >= 3
     assert {name: made(out)[name] for name in kept} == {name: before[name] for name in kept}
     assert len(read_manifest(out / "manifest.csv")) == 6
+
+
+def test_the_doctor_finds_a_changed_byte_that_no_decoder_sees(manifest, tmp_path):
+    out = tmp_path / "out"
+    transcode_manifest(manifest, None, out, SETTINGS, 0)
+    result = sorted((out / "videos").glob("*.mp4"))[0]
+    assert examine_video(result).error is None
+    content = bytearray(result.read_bytes())
+    content[content.index(b"x264") + 5] ^= 1  # in the encoder's note of itself
+    result.write_bytes(content)
+    assert len(list(decode_frames(result))) == 20
+    assert "was changed after it was written" in examine_video(result).error
 
 
 def test_all_faulty_videos_are_named_and_nothing_of_them_is_kept(manifest, tmp_path):

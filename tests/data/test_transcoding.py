@@ -58,6 +58,22 @@ def test_hevc_is_made_too(tmp_path):
     assert done.worst_psnr_db >= 45
 
 
+def test_hevc_carries_checksums_that_tell_any_wrong_bit_in_a_picture(tmp_path):
+    random = np.random.default_rng(2)
+    result = tmp_path / "out.mp4"
+    source = write_video(tmp_path / "in.mkv", speckle(6, 160, 160), "ffv1", "gray")
+    transcode_video(source, result, TranscodeSettings("hevc", 45.0))
+    whole = result.read_bytes()
+    with av.open(str(result)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for place, size in places:
+        content = bytearray(whole)
+        content[place + size // 2] ^= 1 << int(random.integers(8))  # in the middle of the picture's data
+        result.write_bytes(content)
+        with pytest.raises(VideoError, match="damaged"):
+            list(decode_frames(result))
+
+
 def test_no_frame_depends_on_a_later_one(tmp_path):
     transcode_video(write_video(tmp_path / "in.avi", speckle(40)), tmp_path / "out.mp4", SETTINGS)
     with av.open(str(tmp_path / "out.mp4")) as container:

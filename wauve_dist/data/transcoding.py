@@ -11,7 +11,7 @@ step of H.264 and HEVC is 2^((QP - 4) / 6) (ITU-T H.264, 8.5.9; Sullivan et al.,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
@@ -21,8 +21,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
-from wauve_dist.data.decoding import GreyFrame, VideoError, check_video, decode_frames
+from wauve_dist.data.decoding import GreyFrame, VideoError, VideoInfo, check_video, decode_frames
+from wauve_dist.data.scan_sector import find_scan_sector, rectangular_sector
 
 Codec = Literal["h264", "hevc"]
 
@@ -31,11 +33,12 @@ _MARGIN_DB = 3.0  # above the threshold, for the worst frame is judged and the q
 _FPS_OF_IMAGES = Fraction(30)  # images have no clock
 _FPS_RANGE = (1, 1000)  # beyond, a header's frame rate is a wrong header
 
+# HEVC's own checksum of every picture (hash=1) lets decoding find a single wrong bit; H.264 has none.
 _ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
 _OPTIONS: dict[Codec, str] = {
     "h264": "qp={qp}:keyint={group}:min-keyint={group}:scenecut=0:bframes=0:psy=0:threads=1",
     "hevc": "qp={qp}:keyint={group}:min-keyint={group}:scenecut=0:bframes=0:open-gop=0:psy-rd=0:psy-rdoq=0"
-    ":pools=none:frame-threads=1:log-level=error",
+    ":hash=1:pools=none:frame-threads=1:log-level=error",
 }
 
 # Frame sizes in pixels (width, height) that NVDEC takes from Turing on: Video Codec SDK, decoder support matrix.
@@ -49,10 +52,13 @@ class TranscodeSettings(NamedTuple):
     Attributes:
         codec: "h264" or "hevc".
         min_psnr_db: of the worst frame against the original, grey levels 0..255; 30 to 55 dB.
+        mask_screen: blacken everything but the scan first, the text in it included (see ``scan_sector``); the masked
+            frames are then the original that the result is compared with.
     """
 
     codec: Codec
     min_psnr_db: float
+    mask_screen: bool = False
 
 
 class Transcoded(NamedTuple):
@@ -72,6 +78,7 @@ class Transcoded(NamedTuple):
         source_codec: FFmpeg's name, or the image format.
         source_bytes: size of the original.
         num_bytes: size of the result.
+        scan_share: share of the frame that was not blackened, 0..1; 1 without ``mask_screen``.
     """
 
     num_frames: int
@@ -85,20 +92,31 @@ class Transcoded(NamedTuple):
     source_codec: str
     source_bytes: int
     num_bytes: int
+    scan_share: float
 
 
-def transcode_video(source: Path, target: Path, settings: TranscodeSettings) -> Transcoded:
+def transcode_video(
+    source: Path, target: Path, settings: TranscodeSettings, sector_xyxy: Sequence[float] | None = None
+) -> Transcoded:
     """Write ``target`` (.mp4), decode it again, and compare every frame with the original.
 
+    Args:
+        source: the original.
+        target: is written.
+        settings: see there.
+        sector_xyxy: the scan's place on the screen, absolute pixels, for ``mask_screen``; None finds it.
+
     Raises:
-        VideoError: the original cannot be decoded to its end, NVDEC takes no such frame size, or a frame of the result
-            differs from the original by more than the settings allow; ``target`` is to be thrown away.
+        VideoError: the original cannot be decoded to its end, NVDEC takes no such frame size, the scan is not found,
+            or a frame of the result differs from the original by more than the settings allow; ``target`` is to be
+            thrown away.
     """
     info = check_video(source)
     fps = _frame_rate(source, info.fps)
     _check_size(source, info.width, info.height, settings.codec)
-    _encode(decode_frames(source), target, fps, settings)
-    errors, distances = _compare(source, target)
+    mask = _scan_mask(source, info, sector_xyxy) if settings.mask_screen else None
+    _encode(_frames(source, mask), target, fps, settings)
+    errors, distances = _compare(source, _frames(source, mask), target)
     worst_psnr_db = psnr_db(max(errors))
     if worst_psnr_db < settings.min_psnr_db:
         raise VideoError(
@@ -118,12 +136,33 @@ def transcode_video(source: Path, target: Path, settings: TranscodeSettings) -> 
         source_codec=info.codec,
         source_bytes=_num_bytes(source),
         num_bytes=target.stat().st_size,
+        scan_share=1.0 if mask is None else float(mask.mean()),
     )
 
 
 def psnr_db(mean_squared_error: float) -> float:
     """Peak signal-to-noise ratio of 8-bit grey levels; infinite for equal pictures."""
     return math.inf if mean_squared_error == 0 else 10 * math.log10(255**2 / mean_squared_error)
+
+
+def _scan_mask(source: Path, info: VideoInfo, sector_xyxy: Sequence[float] | None) -> NDArray[np.bool_]:
+    if sector_xyxy is not None:
+        try:
+            return rectangular_sector(sector_xyxy, info.width, info.height)
+        except ValueError as error:
+            raise VideoError(f"{source}: {error}") from error
+    mask = find_scan_sector(decode_frames(source))
+    if mask is None:
+        raise VideoError(
+            f"{source}: too little moves in it to tell the scan from the screen around it. Fill in sector_x1, "
+            "sector_y1, sector_x2 and sector_y2 of its row in the manifest (pixels)."
+        )
+    return mask
+
+
+def _frames(source: Path, mask: NDArray[np.bool_] | None) -> Iterator[GreyFrame]:
+    for frame in decode_frames(source):
+        yield frame if mask is None else np.where(mask, frame, np.uint8(0))
 
 
 def _frame_rate(source: Path, fps: float | None) -> Fraction:
@@ -178,7 +217,7 @@ def _yuv420p(frames: Iterable[GreyFrame]) -> Iterator[GreyFrame]:
         yield np.concatenate([luma, np.full((luma.shape[0] // 2, luma.shape[1]), 128, np.uint8)])
 
 
-def _compare(source: Path, result: Path) -> tuple[list[float], list[float]]:
+def _compare(source: Path, originals: Iterable[GreyFrame], result: Path) -> tuple[list[float], list[float]]:
     """Mean squared errors of the frames, and mean squared differences of adjacent original frames.
 
     By the triangle inequality, result k is nearer to original k than to original j wherever the root of the distance
@@ -187,7 +226,7 @@ def _compare(source: Path, result: Path) -> tuple[list[float], list[float]]:
     errors: list[float] = []
     distances: list[float] = []
     before: GreyFrame | None = None
-    for number, (original, frame) in enumerate(zip_longest(decode_frames(source), decode_frames(result))):
+    for number, (original, frame) in enumerate(zip_longest(originals, decode_frames(result))):
         if original is None or frame is None:
             more, fewer = ("its result", "it") if original is None else ("it", "its result")
             raise VideoError(f"{source}: {more} has more frames than {fewer}, which has {number}. It was not kept.")

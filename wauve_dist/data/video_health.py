@@ -11,9 +11,10 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
-from wauve_dist.data.decoding import VideoError, decode_frames
+from wauve_dist.data.decoding import decode_frames
 from wauve_dist.data.decoding.images import is_images
 from wauve_dist.structures.clips import CLIP_LENGTH
+from wauve_dist.structures.provenance import read_provenance
 
 # Decoded by NVDEC through DALI, in 8 bits and with chroma subsampled; the rest needs the CPU.
 _GPU_CODECS = ("h264", "hevc", "mpeg4", "av1", "vp8", "vp9", "mjpeg")
@@ -86,7 +87,11 @@ class Problem(NamedTuple):
 
 
 def examine_video(path: Path) -> VideoHealth:
-    """Read every packet, then decode every frame the way training does."""
+    """Read every packet, then decode every frame the way training does.
+
+    A video with a record beside it (``transcode`` writes one) is held against its hash, which finds damage that
+    decoders do not: most codecs have no checksum.
+    """
     num_decoded = num_black = freeze = longest_freeze = 0
     width = height = 0
     before = error = None
@@ -98,7 +103,8 @@ def examine_video(path: Path) -> VideoHealth:
             freeze = freeze + 1 if before is not None and np.array_equal(frame, before) else 1
             longest_freeze = max(longest_freeze, freeze)
             before = frame
-    except VideoError as fault:
+        read_provenance(path)
+    except ValueError as fault:
         error = str(fault)
     container = None if is_images(path) else _read_container(path)
     return VideoHealth(container, num_decoded, width, height, num_black, longest_freeze, error)
@@ -155,8 +161,8 @@ def _read_container(path: Path) -> Container | None:
     try:
         with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
             stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream):
-                return None
+            if not isinstance(stream, VideoStream) or stream.codec_context is None:
+                return None  # decoding has already said why
             times, key_frames, num_packets = [], [], 0
             for packet in container.demux(stream):
                 if packet.size == 0:

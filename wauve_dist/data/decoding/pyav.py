@@ -30,7 +30,7 @@ _REENCODE = (
     "Copy or export it again, or re-encode what is left: ffmpeg -i IN -fps_mode passthrough -c:v mjpeg -q:v 2 OUT.avi"
 )
 
-_REFUSE_DAMAGE = {"err_detect": "explode"}
+_REFUSE_DAMAGE = {"err_detect": "crccheck+bitstream+buffer+explode"}
 
 # Frame threads keep as many frames in memory; beyond four the gain is small, and videos run in parallel anyway.
 _NUM_THREADS = 4
@@ -141,6 +141,9 @@ def _opened(path: Path, decoder_options: dict[str, str]) -> Iterator[tuple[Input
             if stream is None:
                 raise VideoError(f"{path}: has no video stream. Give a video file.")
             assert isinstance(stream, VideoStream)
+            # What the types do not say: there is none where the container lost the codec's name.
+            if stream.codec_context is None:
+                raise VideoError(f"{path}: does not say how its video is coded; its header is damaged. {_REENCODE}")
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = _NUM_THREADS
             stream.codec_context.options = decoder_options
