@@ -17,6 +17,22 @@ def test_biases_and_norms_are_not_decayed_and_frozen_weights_left_out():
     assert plain["weight_decay"] == 0
 
 
+def test_each_stage_learns_at_half_the_rate_of_the_next():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1), nn.Conv2d(3, 4, 1))
+    for name in ("sgd", "adamw"):
+        built = build_optimizer(model, name, 0.8, 0.1, fused=False, stages=[model[0], model[1]], layer_decay=0.5)
+        rate_of = {parameter: group["lr"] for group in built.param_groups for parameter in group["params"]}
+        decay_of = {parameter: group["weight_decay"] for group in built.param_groups for parameter in group["params"]}
+        rates = [[rate_of[layer.weight], rate_of[layer.bias]] for layer in model]
+        assert rates == [[0.2, 0.2], [0.4, 0.4], [0.8, 0.8]]
+        assert all([decay_of[layer.weight], decay_of[layer.bias]] == [0.1, 0.0] for layer in model)
+
+
+def test_a_decay_that_would_raise_the_rates_is_refused():
+    with pytest.raises(ValueError, match=r"--model.layer_decay\) is 1.5; it must be above 0 and at most 1"):
+        build_optimizer(nn.Linear(1, 1), "sgd", 0.1, 0.0, fused=False, layer_decay=1.5)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_a_fused_step_is_the_plain_step(name):
     torch.manual_seed(0)

@@ -16,18 +16,25 @@ OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["cosine", "step"]
 
 
-def optimizer_and_schedule(task: pl.LightningModule) -> Any:
+def optimizer_and_schedule(task: pl.LightningModule, stages: Sequence[nn.Module] = (), layer_decay: float = 1.0) -> Any:
     """Return what Lightning's ``configure_optimizers`` returns, from the task's hyperparameters.
 
     Read are ``optimizer``, ``lr``, ``lr_batch_size``, ``weight_decay``, ``schedule``, ``warmup_fraction`` and
     ``milestones``.
+
+    Args:
+        task: with its trainer.
+        stages: see ``build_optimizer``.
+        layer_decay: see ``build_optimizer``.
     """
     hparams, trainer = task.hparams, task.trainer
     # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients.
     # Torch has no fused SGD of sharded parameters.
     is_sharded = any(isinstance(parameter, DTensor) for parameter in task.parameters())
     fused = trainer.precision != "16-mixed" and not (is_sharded and hparams["optimizer"] == "sgd")
-    optimizer = build_optimizer(task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused)
+    optimizer = build_optimizer(
+        task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused, stages, layer_decay
+    )
     num_steps = int(trainer.estimated_stepping_batches)
     factor = lr_factor(hparams["schedule"], num_steps, hparams["warmup_fraction"], hparams["milestones"])
     scale = _lr_scale_of_run(task)
@@ -77,7 +84,13 @@ def lr_scale(name: OptimizerName, batch_size: int, lr_batch_size: int) -> float:
 
 
 def build_optimizer(
-    model: nn.Module, name: OptimizerName, lr: float, weight_decay: float, fused: bool
+    model: nn.Module,
+    name: OptimizerName,
+    lr: float,
+    weight_decay: float,
+    fused: bool,
+    stages: Sequence[nn.Module] = (),
+    layer_decay: float = 1.0,
 ) -> torch.optim.Optimizer:
     """Build an optimiser that decays weights, but neither biases nor the scales of norms (PySlowFast's recipe).
 
@@ -87,15 +100,33 @@ def build_optimizer(
         lr: peak learning rate, reached after the warm-up.
         weight_decay: per step, times the learning rate for AdamW.
         fused: update all parameters in one kernel; a fifth of the time on a CPU.
+        stages: parts of the model from its input on, for ``layer_decay``; what is in none of them is its head.
+        layer_decay: the last stage learns at this times the head's rate, the one before it at the square of it, and
+            so on (Howard & Ruder 2018); 1 trains all alike.
+
+    Raises:
+        ValueError: ``layer_decay`` is not above 0 and up to 1.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    if not 0 < layer_decay <= 1:
+        raise ValueError(
+            f"layer_decay (--model.layer_decay) is {layer_decay}; it must be above 0 and at most 1, which trains all "
+            "layers at the same rate."
+        )
+    distance_of = {
+        parameter: len(stages) - number for number, stage in enumerate(stages) for parameter in stage.parameters()
+    }
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            rate = layer_decay ** distance_of.get(parameter, 0)
+            groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
+    described = [
+        {"params": parameters, "lr": lr * rate, "weight_decay": weight_decay if is_decayed else 0.0}
+        for (rate, is_decayed), parameters in groups.items()
     ]
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=fused)
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), fused=fused)
+        return torch.optim.SGD(described, lr=lr, momentum=0.9, nesterov=True, fused=fused)
+    return torch.optim.AdamW(described, lr=lr, betas=(0.9, 0.99), fused=fused)
 
 
 def lr_factor(

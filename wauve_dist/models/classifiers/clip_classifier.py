@@ -32,6 +32,11 @@ class ClipClassifier(nn.Module):
         """Compute one logit a clip: grey uint8 [N, ``clip_length``, H, W] to float [N], above 0 malignant."""
         raise NotImplementedError
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """Parts of ``trunk`` from the input on, to be frozen or to learn at rates of their own; the head is in none."""
+        return [part for part in self.get_submodule("trunk").children() if any(True for _ in part.parameters())]
+
     def maps(self, clips_NTHW: Tensor) -> Tensor:
         """Show coarsely where in each clip the network saw what, as ``map_kind`` says.
 

@@ -57,6 +57,12 @@ class ResNet50(ClipClassifier):
             for name, value in weights.items()
         }
 
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stem and the four groups of residual blocks."""
+        convolution, norm, *_ = self.trunk
+        return [nn.Sequential(convolution, norm), *self.trunk[-4:]]
+
     def features(self, clips_NTHW: Tensor) -> Tensor:
         """Compute the last feature map: grey uint8 [N, 1, H, W] to float [N, C, 1, H', W']."""
         x_N3THW = grey_to_rgb(clips_NTHW, _PIXEL_MEAN, _PIXEL_STD, self.classifier.weight.dtype)

@@ -103,6 +103,11 @@ class TimeSformer(ClipClassifier):
         return relative_NTP.view(num_clips, CLIP_LENGTH, side, side)
 
     @property
+    def stages(self) -> list[nn.Module]:
+        """The embeddings and each layer of the encoder."""
+        return [self.trunk.embeddings, *self._layers]
+
+    @property
     def _layers(self) -> Iterable[Any]:
         layers: Iterable[Any] = self.trunk.encoder.layer
         return layers
