@@ -303,6 +303,11 @@ def _add_transcode(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--out", type=Path, required=True, help="folder to create, or that of the stopped run")
     parser.add_argument("--codec", choices=["h264", "hevc"], default="h264", help="HEVC is smaller and slower")
     parser.add_argument("--min-psnr", type=float, default=45.0, metavar="DB", help="that the worst frame must have")
+    parser.add_argument(
+        "--mask-screen",
+        action="store_true",
+        help="blacken all but the scan, the text in it too; the place is found, or taken from the sector_ columns",
+    )
     parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="processes that decode and encode")
     parser.set_defaults(run=_run_transcode)
 
@@ -311,7 +316,7 @@ def _run_transcode(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.transcode_manifest import transcode_manifest
     from wauve_dist.data.transcoding import TranscodeSettings
 
-    settings = TranscodeSettings(arguments.codec, arguments.min_psnr)
+    settings = TranscodeSettings(arguments.codec, arguments.min_psnr, arguments.mask_screen)
     try:
         summary = transcode_manifest(
             arguments.manifest, arguments.annotations, arguments.out, settings, arguments.num_workers

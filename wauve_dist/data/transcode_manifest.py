@@ -21,7 +21,13 @@ from wauve_dist.structures.provenance import (
     sha256_of,
     write_provenance,
 )
-from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, read_manifest, write_table
+from wauve_dist.structures.tables import (
+    MANIFEST,
+    MAX_REPORTED_FAULTS,
+    SECTOR_COLUMNS,
+    read_manifest,
+    write_table,
+)
 
 _CLAIM = "settings.json"
 _MIN_PSNR_RANGE_DB = (30.0, 55.0)  # below, speckle is lost; above, eight bits end
@@ -34,6 +40,12 @@ class _Job(NamedTuple):
     source: Path
     target: Path
     settings: TranscodeSettings
+    sector_xyxy: list[float] | None
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What decides the result beside the original, as JSON values."""
+        return {**self.settings._asdict(), "sector_xyxy": self.sector_xyxy}
 
 
 def transcode_manifest(
@@ -70,8 +82,10 @@ def transcode_manifest(
     _claim(out, settings)
     names = [f"videos/{quote(video_id, safe=' ')}.mp4" for video_id in rows["video_id"]]
     jobs = [
-        _Job(video_id, Path(source), out / name, settings)
-        for video_id, source, name in zip(rows["video_id"], rows["path"], names, strict=True)
+        _Job(video_id, Path(source), out / name, settings, sector_xyxy)
+        for video_id, source, name, sector_xyxy in zip(
+            rows["video_id"], rows["path"], names, _sectors(rows, manifest), strict=True
+        )
     ]
     report = _transcode_all(jobs, num_workers)
     table = pd.DataFrame(report).assign(video_id=rows["video_id"])
@@ -90,6 +104,22 @@ def transcode_manifest(
     return _summary(table, boxes is not None, out)
 
 
+def _sectors(rows: pd.DataFrame, manifest: Path) -> list[list[float] | None]:
+    """Where the scan is on the screen of each video, x1, y1, x2, y2 in pixels, as far as the manifest says so."""
+    if not set(SECTOR_COLUMNS) & set(rows):
+        return [None] * len(rows)
+    sectors = rows.reindex(columns=list(SECTOR_COLUMNS)).astype("float64")
+    given = sectors.notna()
+    if (partly := given.any(axis=1) & ~given.all(axis=1)).any():
+        raise ValueError(
+            f"{manifest} row {int(partly.idxmax()) + 2}: fill in all of {', '.join(SECTOR_COLUMNS)}, or none of them."
+        )
+    return [
+        row if all_given else None
+        for row, all_given in zip(sectors.to_numpy().tolist(), given.all(axis=1), strict=True)
+    ]
+
+
 def _claim(out: Path, settings: TranscodeSettings) -> None:
     claim = out / _CLAIM
     if not claim.exists():
@@ -99,7 +129,7 @@ def _claim(out: Path, settings: TranscodeSettings) -> None:
     elif (begun_with := json.loads(claim.read_text())) != settings._asdict():
         raise ValueError(
             f"{out}: was begun with {begun_with}, now {settings._asdict()} is asked for. Choose another --out, or give "
-            "the same --codec and --min-psnr."
+            "the same --codec and --min-psnr, with --mask-screen or without as before."
         )
 
 
@@ -141,9 +171,9 @@ def _transcode(job: _Job) -> Transcoded:
     if (done := _earlier(job)) is not None:
         return done
     with atomic_write(job.target) as temporary:
-        measured = transcode_video(job.source, temporary, job.settings)
+        measured = transcode_video(job.source, temporary, job.settings, job.sector_xyxy)
     # The record comes second: a video without one was not finished.
-    write_provenance(job.target, {"video": job.source}, **job.settings._asdict(), measured=measured._asdict())
+    write_provenance(job.target, {"video": job.source}, **job.record, measured=measured._asdict())
     return measured
 
 
@@ -160,7 +190,7 @@ def _earlier(job: _Job) -> Transcoded | None:
     settings = record["settings"]
     assert isinstance(settings, dict)
     measured = settings.pop("measured")
-    return Transcoded(**measured) if settings == job.settings._asdict() else None
+    return Transcoded(**measured) if settings == job.record else None
 
 
 def _summary(table: pd.DataFrame, has_boxes: bool, out: Path) -> str:

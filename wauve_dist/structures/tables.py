@@ -24,6 +24,7 @@ from wauve_dist.structures.provenance import atomic_write, write_provenance
 
 BIRADS_CATEGORIES = ("2", "3", "4A", "4B", "4C", "5")
 SPLITS = ("train", "val", "test")
+SECTOR_COLUMNS = ("sector_x1", "sector_y1", "sector_x2", "sector_y2")  # the scan's place on the screen, pixels
 
 MAX_REPORTED_FAULTS = 20
 
@@ -70,6 +71,12 @@ MANIFEST = pa.DataFrameSchema(
         "label": _LABEL,
         "split": pa.Column(str, _one_of(*SPLITS), nullable=True, required=False, coerce=True),
         "key_frames": pa.Column(str, _FRAME_NUMBERS, nullable=True, required=False, coerce=True),
+        **{
+            side: pa.Column(
+                "float64", pa.Check.ge(0, error="must not be negative"), nullable=True, coerce=True, required=False
+            )
+            for side in SECTOR_COLUMNS
+        },
         **_SUBGROUPS,
     },
     name="manifest",

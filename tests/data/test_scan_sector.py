@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from wauve_dist.data.scan_sector import find_scan_sector, rectangular_sector
+from wauve_dist.data.synthetic.cohort import draw_case
+from wauve_dist.data.synthetic.scanner import VENDORS
+from wauve_dist.data.synthetic.video import SyntheticVideo
+
+CASE_OF_VENDOR = {draw_case(7, index).vendor: draw_case(7, index) for index in range(30)}
+
+
+def overlap(found, truth):
+    return (found & truth).sum() / (found | truth).sum()
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_the_scan_of_every_scanner_is_found_and_no_pixel_of_text(vendor):
+    sweep = SyntheticVideo(CASE_OF_VENDOR[vendor], 256, 24, 24)
+    screen = sweep.screen
+    truth = np.zeros((256, 256), bool)
+    truth[screen._place] = screen._inside
+    text = screen._overlay > 0
+    found = find_scan_sector(frame.pixels for frame in sweep)
+    assert not (found & text).any()
+    assert (text & truth).any(), "some text lies within the picture"
+    assert overlap(found, truth & ~text) > 0.93
+
+
+def fan(height, width):
+    y, x = np.mgrid[:height, :width]
+    radius, angle = np.hypot(x - width / 2, y + 20), np.arctan2(x - width / 2, y + 20)
+    return (radius > 40) & (radius < height - 30) & (np.abs(angle) < 0.6)
+
+
+def screen_text(height, width):
+    layer = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(layer)
+    font = ImageFont.load_default(14)
+    draw.text((5, 5), "DOE^JANE 1970-01-01", fill=255, font=font)
+    draw.text((width - 110, height - 20), "St. Elsewhere", fill=160, font=font)
+    draw.text((width // 2 - 20, height // 2), "L 3H 2cm", fill=230, font=font)  # over tissue
+    return np.asarray(layer)
+
+
+def video(rng, sector, text, clock=True, shadow=True):
+    """Speckle in a sector, with a shadow that is black throughout and a clock that ticks."""
+    for number in range(40):
+        frame = np.where(sector, rng.rayleigh(45, sector.shape), 0).clip(0, 255).astype(np.uint8)
+        if shadow:
+            frame[sector.shape[0] // 2 :, sector.shape[1] // 2 + 30 : sector.shape[1] // 2 + 50] = 0
+        if clock:
+            frame[8 : 8 + 12, -40 + number % 10 : -20] = 200
+        yield np.maximum(frame, text)
+
+
+@pytest.mark.parametrize("shape", [(240, 320), (300, 260)])
+def test_a_fan_with_a_shadow_is_found_whole_and_a_clock_is_none_of_it(shape):
+    sector, text = fan(*shape), screen_text(*shape)
+    found = find_scan_sector(video(np.random.default_rng(1), sector, text))
+    assert not (found & (text > 0)).any()
+    assert not found[:25, -45:].any()
+    top = slice(30, None)  # the hull fills the arc at the probe
+    assert overlap(found[top], (sector & (text == 0))[top]) > 0.9
+    assert found[shape[0] * 3 // 4, shape[1] // 2 + 40], "the shadow belongs to the scan"
+
+
+def test_a_scan_that_fills_the_screen_is_kept_to_its_border():
+    everything = np.ones((200, 200), bool)
+    found = find_scan_sector(video(np.random.default_rng(2), everything, np.zeros((200, 200), np.uint8), False, False))
+    assert found.mean() > 0.99
+
+
+@pytest.mark.parametrize("num_frames", [0, 1, 30])
+def test_nothing_is_found_where_nothing_but_a_clock_moves(num_frames):
+    frame = next(video(np.random.default_rng(3), fan(240, 320), screen_text(240, 320)))
+    frames = []
+    for number in range(num_frames):
+        frames.append(frame.copy())
+        frames[-1][5:15, 280 : 290 + number % 9] = 250
+    assert find_scan_sector(frames) is None
+
+
+def test_a_rectangle_of_the_manifest_becomes_a_mask_or_is_refused():
+    mask = rectangular_sector((2, 1, 6, 4), 8, 5)
+    assert mask.shape == (5, 8)
+    assert mask.sum() == 12
+    assert mask[1:4, 2:6].all()
+    for wrong in [(2, 1, 2, 4), (-1, 1, 6, 4), (2, 1, 9, 4), (2, 4, 6, 1)]:
+        with pytest.raises(ValueError, match=r"no rectangle within its 8x5 pixels"):
+            rectangular_sector(wrong, 8, 5)
