@@ -41,12 +41,23 @@ def main(argv: list[str]) -> int:
         help="where key frames come from: the manifest's column key_frames, the largest cross-section or the most "
         "confident box (default: as in its validation)",
     )
+    parser.add_argument(
+        "--test-time-flips",
+        action=argparse.BooleanOptionalAction,
+        help="score each clip and its mirror image (default: as in its validation)",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="new or empty folder")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
     )
     parser.add_argument(
         "--processes", type=int, metavar="N", help="share the videos among N processes (default: one a GPU, else 1)"
+    )
+    parser.add_argument(
+        "--decoder",
+        choices=("pyav", "dali"),
+        default="pyav",
+        help="of videos: on the CPU, or NVIDIA DALI on the GPU (default: pyav)",
     )
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames or clips at a time (default: 8)")
     parser.add_argument(
@@ -78,7 +89,7 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.detector is None) == (arguments.tracks is None):
         parser.error("give either --detector or --tracks")
-    for flag in ("overlay", "tracks", "inputs", "key_frames"):
+    for flag in ("overlay", "tracks", "inputs", "key_frames", "test_time_flips"):
         if getattr(arguments, flag) and arguments.classifier is None:
             parser.error(f"--{flag.replace('_', '-')} is about clip scores, so it needs --classifier")
 

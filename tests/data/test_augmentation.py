@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from wauve_dist.data.augmentation import augment_clips, augment_frame
+from wauve_dist.data.augmentation import augment_clips, augment_frame, mix_clips
 
 SIZE = 48
 
@@ -62,6 +62,35 @@ def test_the_device_changes_at_most_a_rounding():
     seeds = torch.arange(1, 9)
     difference = augment_clips(clips.cuda(), seeds.cuda()).cpu().int() - augment_clips(clips, seeds).int()
     assert difference.abs().max() <= 1
+
+
+def test_mixed_clips_and_labels_share_alike():
+    levels, labels = torch.tensor([40.0, 200.0, 90.0]), torch.tensor([0.0, 1.0, 1.0])
+    clips = levels.view(-1, 1, 1, 1).expand(3, 8, 4, 4).to(torch.uint8)
+    mixed, mixed_labels = mix_clips(clips, labels, torch.tensor([5, 6, 7]), alpha=0.4)
+    share = mixed_labels[0].item()  # the first is benign, its partner, the second, malignant
+    assert 0 < share < 1
+    assert (mixed[0] == round(40 * (1 - share) + 200 * share)).all()
+    assert mixed_labels[1] == 1  # two malignant clips
+    assert 90 <= mixed[1].min() == mixed[1].max() <= 200
+    assert mixed.dtype == torch.uint8
+
+
+def test_a_share_of_the_mixture_belongs_to_its_sample():
+    labels = torch.tensor([1.0, 0.0])
+    clips = torch.zeros(2, 8, 4, 4, dtype=torch.uint8)
+    shares = [float(mix_clips(clips, labels, torch.tensor([seed, 1]), 0.4)[1][0]) for seed in range(2000)]
+    assert shares[:9] == [float(mix_clips(clips, labels, torch.tensor([seed, 99]), 0.4)[1][0]) for seed in range(9)]
+    # Beta(a, a) has mean 1/2 and variance 1 / (4 (2 a + 1)).
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
+    assert np.var(shares) == pytest.approx(1 / (4 * 1.8), abs=0.01)
+
+
+def test_a_clip_alone_mixes_with_itself():
+    clip = torch.randint(0, 256, (1, 8, 4, 4), dtype=torch.uint8)
+    mixed, labels = mix_clips(clip, torch.ones(1), torch.tensor([3]), 0.4)
+    assert torch.equal(mixed, clip)
+    assert labels.tolist() == [1]
 
 
 def test_boxes_follow_their_frame():

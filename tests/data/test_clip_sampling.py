@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan, track_spans, windows_of
+from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan, balanced, track_spans, windows_of
 from wauve_dist.data.samplers import TrainingSampler
 from wauve_dist.structures.clips import Clip
 
@@ -70,3 +70,21 @@ def test_draws_are_not_tied_to_the_order_of_samples():
 def _at_epoch(sampler, epoch):
     sampler.set_epoch(epoch)
     return sampler
+
+
+def test_rare_vendors_count_as_much_as_the_commonest():
+    vendors = ["B"] * 7 + ["A"] * 3 + ["C"]
+    chosen = balanced(vendors, seed=1)
+    assert (np.diff(chosen) >= 0).all()
+    times = np.bincount(chosen, minlength=11)
+    assert times[:7].tolist() == [1] * 7
+    assert sorted(times[7:10].tolist()) == [2, 2, 3]
+    assert times[10] == 7
+    assert balanced(vendors, seed=1).tolist() == chosen.tolist()
+    # Whose turn it is to come once more is drawn: over seeds, everybody's.
+    extra = {int(np.argmax(np.bincount(balanced(vendors, seed), minlength=11)[7:10])) for seed in range(20)}
+    assert extra == {0, 1, 2}
+
+
+def test_equal_groups_stay_as_they_are():
+    assert balanced(["A", "B", "B", "A"], seed=0).tolist() == [0, 1, 2, 3]

@@ -209,6 +209,29 @@ def test_key_frames_are_judged_and_everything_is_trained_on(study):
     assert levels_of(batch.clips).tolist() == [[120 + 25], [120 + 3]]
 
 
+def test_covariates_go_with_their_video_and_may_be_missing(study):
+    study.manifest["age"], study.manifest["lesion_size_mm"] = [41.0, 52.0, None, 60.0], [None, 8.5, 21.0, None]
+    data = study.clips(covariates=["lesion_size_mm", "age"])
+    data.setup("fit")
+    expected = {"v0": (None, 41), "v1": (8.5, 52), "v2": (21, None)}
+    seen = {}
+    for batch in [*epoch_of(data.train_dataloader()), *data.val_dataloader()]:
+        for video, values in zip(batch.video_ids, batch.covariates.tolist(), strict=True):
+            seen[video] = tuple(None if np.isnan(value) else value for value in values)
+    assert seen == expected
+    assert data.training_covariates().nan_to_num(-1).tolist() == [[-1, 41], [8.5, 52]]
+
+
+def test_balancing_by_vendor_repeats_the_rarer_one_s_videos(study):
+    study.manifest["vendor"], study.manifest["split"] = ["X", "X", "X", "Y"], ["train", "train", "val", "train"]
+    data = study.clips(balance="vendor")
+    data.setup("fit")
+    batches = epoch_of(data.train_dataloader())
+    videos = [video for batch in batches for video in batch.video_ids]
+    assert {video: videos.count(video) for video in set(videos)} == {"v0": 5, "v1": 5, "v3": 10}
+    assert len({seed for batch in batches for seed in batch.sample_seeds.tolist()}) == 20  # no clip is a copy
+
+
 class Recorder(pl.LightningModule):
     """Learns nothing; notes what arrives."""
 
@@ -305,6 +328,25 @@ def no_long_track(study):
     study.tracks = study.tracks[study.tracks["video_id"] != "v2"]
 
 
+def no_vendor(study):
+    study.manifest["vendor"] = ["X", None, "X", "X"]
+    study.rule = {"balance": "vendor"}
+
+
+def no_age(study):
+    study.rule = {"covariates": ["age"]}
+
+
+def an_age_in_words(study):
+    no_age(study)
+    study.manifest["parity"] = ["1", "two", "0", "0"]
+    study.rule = {"covariates": ["parity"]}
+
+
+def negative_mixture(study):
+    study.rule = {"mixup_alpha": -1}
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -314,6 +356,10 @@ def no_long_track(study):
         (unknown_video, r"tracks\.parquet: names 1 videos that .*manifest\.csv does not list: 'v9'"),
         (tear_a_track, r"tracks\.parquet, video 'v0': track 0 skips frames: 8 boxes from frame 2 to 10"),
         (beyond_the_end, r"v1\.mkv: track 3 has a box in frame 30, but the video has 30 frames"),
+        (no_vendor, r"1 training videos have no 'vendor', which --data.balance names; the first is 'v1'"),
+        (no_age, r"manifest\.csv: has no column 'age', which --data.covariates names"),
+        (an_age_in_words, r"covariate 'parity' of video 'v1' is 'two', no number"),
+        (negative_mixture, r"--data.mixup_alpha\) is -1; it must be above 0"),
         (no_long_track, r"1 of 1 videos of split 'val' have no track of 8 frames"),
         (without_key_frames, r"1 of 1 videos have no key frame in the manifest's column .*, the first is 'v2'"),
         (key_frame_of_a_clip, r"inputs is 'one_key_frame', but the network takes 8 adjacent frames"),

@@ -55,7 +55,7 @@ class BrightnessClassifier:
     def __init__(self):
         self.shapes = []
 
-    def score_clips(self, clips):
+    def score_clips(self, clips, facts=None):
         assert clips.dtype == torch.uint8
         self.shapes.append(tuple(clips.shape))
         return clips.float().mean(dim=(1, 2, 3)) / 255

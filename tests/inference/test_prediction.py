@@ -181,7 +181,7 @@ def test_a_used_output_folder_is_refused_and_left_alone(tmp_path, detector, clas
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_after_a_crash_or_an_interruption_there_is_nothing(tmp_path, detector, error):
     class Failing(BrightnessClassifier):
-        def score_clips(self, clips):
+        def score_clips(self, clips, facts=None):
             raise error
 
     video = write_video(tmp_path / "a.avi", sweep(10, [(0, 10, 20, 30, 24, 200)]))

@@ -1,5 +1,6 @@
 """What a validation logs, from clips whose scores are chosen: a clip's brightness is its logit."""
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from wauve_dist.data.batches import ClipBatch
+from wauve_dist.inference.checkpoints import load_task
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.tasks.classification import ClassificationTask
 
@@ -85,3 +87,59 @@ def test_the_training_loss_takes_the_extras_of_the_config():
     assert loss(focal_gamma=2.0) == pytest.approx(((1 - p) ** 2 * entropy[0] + q**2 * entropy[1]) / 2)
     wrong = [-torch.tensor(1 - p).log().item(), -torch.tensor(q).log().item()]
     assert loss(label_smoothing=0.1) == pytest.approx((0.95 * sum(entropy) + 0.05 * sum(wrong)) / 2)
+
+
+def test_the_temperature_that_is_fitted_is_used_and_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(60, 141, 90)
+    # Labels follow logits a third as large as the network's.
+    labels = (rng.random(90) < 1 / (1 + np.exp((100 - levels) / 30))).astype(float)
+    clips = [(f"v{n}", label, int(level)) for n, (label, level) in enumerate(zip(labels, levels, strict=True))]
+    task, logged = validated(clips, tmp_path, calibrate=True)
+    plain, _ = validated(clips, tmp_path)
+    temperature = task.hparams["temperature"]
+    assert logged["val/temperature"] == pytest.approx(temperature)
+    assert 2 < temperature < 5
+    assert plain.hparams["temperature"] == 1
+    expected = 1 / (1 + np.exp((100 - levels) / 10 / temperature))
+    by_video = task.validation_videos["score"].loc[[video for video, _, _ in clips]]
+    np.testing.assert_allclose(by_video, expected, rtol=1e-6)
+    batch = batch_of(clips[:4])
+    np.testing.assert_allclose(task.eval().score_clips(batch.clips), expected[:4], rtol=1e-5)
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(tmp_path / "best.ckpt")
+    loaded = load_task(ClassificationTask, tmp_path / "best.ckpt", "--classifier", torch.device("cpu"))
+    assert torch.equal(loaded.score_clips(batch.clips), task.score_clips(batch.clips))
+
+
+class LeftSide(Brightness):
+    """Sees the left half only."""
+
+    def forward(self, clips_NTHW):
+        return super().forward(clips_NTHW[..., : clips_NTHW.shape[-1] // 2])
+
+
+def test_flips_average_the_logits_of_a_clip_and_its_mirror_image():
+    clips = torch.full((1, 8, 4, 4), 120, dtype=torch.uint8)
+    clips[..., 2:] = 90
+    options = {"crop_size": 4, "roi_context": 1.0, **OPTIMISER}
+    once, twice = (ClassificationTask(LeftSide(), **options, test_time_flips=flips).eval() for flips in (False, True))
+    assert once.score_clips(clips).item() == pytest.approx(score(120))
+    assert twice.score_clips(clips).item() == pytest.approx(score(105))
+    assert twice.score_clips(clips.flip(-1)).item() == pytest.approx(score(105))
+
+
+def test_what_is_known_of_the_patient_joins_the_logit():
+    options = {"crop_size": 4, "roi_context": 1.0, **OPTIMISER}
+    task = ClassificationTask(Brightness(), **options, covariates=["age"]).eval()
+    task.fusion.standardise_by(torch.tensor([[40.0], [60.0]]))
+    with torch.no_grad():
+        task.fusion.coefficients.weight.copy_(torch.tensor([[2.0, -0.5]]))
+    clips = batch_of([("a", 1.0, 110), ("a", 1.0, 90)]).clips
+    joined = 2 * 10 / 200**0.5
+    assert task.score_clips(clips, {"age": 60.0, "other": 3.0}).tolist() == pytest.approx(
+        [score(110 + 10 * joined), score(90 + 10 * joined)]
+    )
+    for unknown in ({"age": float("nan")}, {}, None):
+        assert task.score_clips(clips, unknown).tolist() == pytest.approx([score(105), score(85)])

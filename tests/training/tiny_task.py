@@ -6,12 +6,35 @@ import signal
 import time
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.tasks.classification import ClassificationTask
+
+
+class TinyNetwork(ClipClassifier):
+    """Three frames of four channels, and a norm."""
+
+    clip_length = 8
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            *(nn.Conv3d(1, 4, 3, stride=(2, 4, 4)), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.3)),
+            *(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 1)),
+        )
+
+    def forward(self, clips_NTHW):
+        return self.body(clips_NTHW.unsqueeze(1).float() / 255).squeeze(1)
+
+    def maps(self, clips_NTHW):
+        features_NCTHW = self.body[:4](clips_NTHW.unsqueeze(1).float() / 255)
+        return torch.einsum("ncthw,c->nthw", features_NCTHW, self.body[6].weight[0])
+
+    def check_crop_size(self, crop_size):
+        pass
 
 
 class TinyTask(ClassificationTask):
@@ -29,22 +52,12 @@ class TinyTask(ClassificationTask):
         fail_on_rank: int = -1,
         signal_in: str = "",
     ):
-        pl.LightningModule.__init__(self)
-        self.save_hyperparameters(
-            {
-                **dict(crop_size=crop_size, roi_context=roi_context, optimizer="sgd", lr=0.05, weight_decay=1e-3),
-                **dict(schedule="cosine", warmup_fraction=0.1, milestones=(), lr_batch_size=4),
-            }
-        )
+        super().__init__(
+            TinyNetwork(), crop_size, roi_context, optimizer="sgd", lr=0.05, lr_batch_size=4, weight_decay=1e-3,
+            schedule="cosine", warmup_fraction=0.1,
+        )  # fmt: skip
         self.step_s, self.nan_at_step, self.fail_on_rank = step_s, nan_at_step, fail_on_rank
-        self.body = nn.Sequential(
-            *(nn.Conv3d(1, 4, 3, stride=(2, 4, 4)), nn.BatchNorm3d(4), nn.ReLU(), nn.Dropout(0.3)),
-            *(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(4, 1)),
-        )
-        self._validation_rows, self._signal_in = [], signal_in
-
-    def forward(self, clips_NTHW):
-        return self.body(clips_NTHW.unsqueeze(1).float() / 255).squeeze(1)
+        self._signal_in = signal_in
 
     def training_step(self, batch, batch_idx):
         time.sleep(self.step_s)

@@ -27,6 +27,7 @@ SHADOW_PROBABILITY = 0.15  # bad contact or a rib: a dark bar along the beam
 MAX_SHADOW_DEPTH = 0.6  # share of the brightness that it takes
 MAX_SHADOW_WIDTH = 0.12  # half width, of the crop's side
 
+_MIX_STREAM = 1
 _NUM_GRAINS = 32  # of the speckle, across the crop: about as coarse as speckle in an enlarged region
 
 
@@ -89,6 +90,27 @@ def augment_clips(clips: Tensor, sample_seeds: Tensor) -> Tensor:
     )
     changed = moved.clamp(0, 1) ** column("gamma") * factor
     return (changed * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def mix_clips(clips: Tensor, labels: Tensor, sample_seeds: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mix each clip and its label with the next one's (mix-up, Zhang et al. 2018); batches are in random order.
+
+    A sample's share is a function of its own seed. Its partner depends on the batch, so on the number of processes.
+
+    Args:
+        clips: uint8 [N, T, S, S], on any device; of a batch of one, nothing changes.
+        labels: float32 [N], on the same device.
+        sample_seeds: int64 [N], not negative, on the CPU.
+        alpha: shares are drawn from Beta(alpha, alpha); above 0, and the smaller, the closer to 0 and 1.
+
+    Returns:
+        Both, mixed; clips rounded to uint8.
+    """
+    drawn = [np.random.default_rng([int(seed), _MIX_STREAM]).beta(alpha, alpha) for seed in sample_seeds]
+    shares = torch.tensor(drawn, dtype=torch.float32).to(clips.device)
+    of_clip = shares.view(-1, 1, 1, 1)
+    mixed = of_clip * clips + (1 - of_clip) * clips.roll(-1, 0)
+    return mixed.round().to(torch.uint8), shares * labels + (1 - shares) * labels.roll(-1)
 
 
 def augment_frame(

@@ -18,6 +18,7 @@ class ClipBatch(NamedTuple):
         patient_ids: N names; resampling is by patient.
         track_ids: int64 [N].
         clip_indices: int64 [N], the clip's number in its track; in training the number of the random draw.
+        covariates: float32 [N, F], NaN where missing; None without any.
     """
 
     clips: Tensor
@@ -27,6 +28,7 @@ class ClipBatch(NamedTuple):
     patient_ids: list[str]
     track_ids: Tensor
     clip_indices: Tensor
+    covariates: Tensor | None = None
 
 
 class FrameBatch(NamedTuple):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wauve_dist.structures.clips import Clip
 
+_BALANCE_STREAM = 2
 _CLIP_STREAM = 1  # keeps the draws apart from the order of samples, which has the same seed and epoch
 
 
@@ -133,3 +134,25 @@ class RandomClips:
             rng = np.random.default_rng([self._seed, epoch, _CLIP_STREAM])
             self._draws_of_epoch = epoch, rng.integers(1, 2**62, (len(self), 2))
         return self._draws_of_epoch[1]
+
+
+def balanced(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Repeat the members of smaller groups until each group is as large as the largest.
+
+    Every member is there, and none more than once more often than another of its group.
+
+    Args:
+        groups: of each item.
+        seed: decides who is repeated once more where numbers do not divide.
+
+    Returns:
+        Indices of ``groups``, ascending.
+    """
+    _, codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    rng = np.random.default_rng([seed, _BALANCE_STREAM])
+    chosen = []
+    for code, count in enumerate(counts.tolist()):
+        members = np.flatnonzero(codes == code)
+        repeats, rest = divmod(int(counts.max()), count)
+        chosen += [np.repeat(members, repeats), rng.choice(members, rest, replace=False)]
+    return np.sort(np.concatenate(chosen))

@@ -12,13 +12,14 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
-from wauve_dist.data.augmentation import augment_clips
+from wauve_dist.data.augmentation import augment_clips, mix_clips
 from wauve_dist.data.batches import ClipBatch, FrameBatch
-from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, track_spans, windows_of
+from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, balanced, track_spans, windows_of
 from wauve_dist.data.crop_cache import CropRecipe, crop_recipes
 from wauve_dist.data.datasets import (
     CroppedVideo,
@@ -28,8 +29,10 @@ from wauve_dist.data.datasets import (
     TrainingClips,
     TrainingFrames,
 )
+from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.loaders import ResumableLoader, loader_options
+from wauve_dist.data.manifest_columns import covariate_values, group_of_each, missing_counts, require_columns
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import (
@@ -179,7 +182,13 @@ class ClipDataModule(_DataModule):
         cache_dir: where crops are kept; shared by runs.
         inputs: what is judged of a video of validation or test (see ``ClipRule``).
         key_frames: where key frames come from (see ``ClipRule``).
+        covariates: columns of numbers of the manifest that join the classifier's logit (see ``LateFusion``), such as
+            ``age`` and ``lesion_size_mm``; a cell may be empty.
+        balance: column of the manifest, such as ``vendor``, of which each value gets as many training clips: the videos
+            of the rarer ones are repeated; None draws alike from every video.
+        mixup_alpha: of mix-up among training clips (see ``mix_clips``); 0 mixes none.
         clip_length: frames of a clip; the training command takes it from the network.
+        decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
     """
 
     def __init__(
@@ -195,12 +204,20 @@ class ClipDataModule(_DataModule):
         cache_dir: str,
         inputs: Inputs = "all",
         key_frames: KeyFrameRule = "largest",
+        covariates: Sequence[str] = (),
+        balance: str | None = None,
+        mixup_alpha: float = 0.0,
         clip_length: int = CLIP_LENGTH,
+        decoder: Decoder = "pyav",
     ) -> None:
         super().__init__(manifest, batch_size, num_workers, seed, cache_dir)
+        self._decoder = decoder
         self._tracks, self._crop_size, self._roi_context = Path(tracks), crop_size, roi_context
         self._clips_per_video = clips_per_video
         self._clip_rule = ClipRule(clip_length, inputs, key_frames)
+        self._covariates, self._balance, self._mixup_alpha = covariates, balance, mixup_alpha
+        if mixup_alpha < 0:
+            raise ValueError(f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; it must be above 0, or 0 for none.")
         self._cropped: dict[str, list[CroppedVideo]] = {}
 
     def setup(self, stage: str) -> None:
@@ -210,13 +227,14 @@ class ClipDataModule(_DataModule):
         self._check_known(tracks["video_id"], self._tracks)
         for split, rows in videos.items():
             self._check_labels(split, rows)
-        recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context)
+        recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context, self._decoder)
         spans = {video_id: self._spans(video_id, recipe) for video_id, recipe in recipes.items()}
         crops = self._cached(recipes, "Cutting lesion crops")
         tracks_of = dict(list(tracks.groupby("video_id")))
         self._cropped = {}
         for split, rows in videos.items():
             labels = rows["label"] if "label" in rows else pd.Series(pd.NA, rows.index)
+            covariates = self._covariate_values(split, rows)
             windows = {} if split == "train" else self._windows(rows, tracks_of, recipes)
             self._cropped[split] = [
                 CroppedVideo(
@@ -226,8 +244,11 @@ class ClipDataModule(_DataModule):
                     crops[video_id],
                     spans[video_id],
                     windows.get(video_id, []),
+                    values,
                 )
-                for video_id, patient_id, label in zip(rows["video_id"], rows["patient_id"], labels, strict=True)
+                for video_id, patient_id, label, values in zip(
+                    rows["video_id"], rows["patient_id"], labels, covariates, strict=True
+                )
                 if (spans.get(video_id) if split == "train" else windows.get(video_id))
             ]
             found = {video.video_id for video in self._cropped[split]}
@@ -235,6 +256,26 @@ class ClipDataModule(_DataModule):
             if split != "train" and self._clip_rule.from_manifest:
                 lacking = "box in a listed key frame"
             self._report_missing(split, rows, found, lacking, self._tracks)
+        if "train" in videos and self._balance is not None:
+            self._cropped["train"] = self._balanced(self._cropped["train"], videos["train"], self._balance)
+
+    def _covariate_values(self, split: str, rows: pd.DataFrame) -> list[list[float]]:
+        require_columns(self._manifest, rows, self._covariates, "--data.covariates")
+        if missing := missing_counts(rows, self._covariates):
+            rank_zero_info(f"Missing in split {split!r}: {missing}; the fusion has a coefficient for that")
+        values: list[list[float]] = covariate_values(rows, self._covariates).tolist()
+        return values
+
+    def training_covariates(self) -> Tensor:
+        """Return the covariates of the training videos, each video once: float32 [V, F], NaN where missing."""
+        return torch.tensor(list({video.video_id: video.covariates for video in self._cropped["train"]}.values()))
+
+    def _balanced(self, cropped: list[CroppedVideo], rows: pd.DataFrame, column: str) -> list[CroppedVideo]:
+        group_of = group_of_each(self._manifest, rows, column, "--data.balance")
+        groups = [group_of[video.video_id] for video in cropped]
+        repeated = [cropped[index] for index in balanced(groups, self._seed)]
+        rank_zero_info(f"Balanced by {column}: {len(groups)} training videos count as {len(repeated)}")
+        return repeated
 
     def _windows(
         self, videos: pd.DataFrame, tracks_of: Mapping[str, pd.DataFrame], recipes: Mapping[str, CropRecipe]
@@ -297,7 +338,10 @@ class ClipDataModule(_DataModule):
         """Augment training clips, on the device that they have arrived at."""
         if self.trainer is None or not self.trainer.training:
             return batch
-        return batch._replace(clips=augment_clips(batch.clips, batch.sample_seeds))
+        clips, labels = augment_clips(batch.clips, batch.sample_seeds), batch.labels
+        if self._mixup_alpha:
+            clips, labels = mix_clips(clips, labels, batch.sample_seeds, self._mixup_alpha)
+        return batch._replace(clips=clips, labels=labels)
 
 
 class FrameDataModule(_DataModule):
@@ -312,6 +356,7 @@ class FrameDataModule(_DataModule):
         num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
         seed: of order and augmentation.
         cache_dir: where frames are kept; shared by runs.
+        decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
     """
 
     def __init__(
@@ -323,8 +368,10 @@ class FrameDataModule(_DataModule):
         num_workers: int,
         seed: int,
         cache_dir: str,
+        decoder: Decoder = "pyav",
     ) -> None:
         super().__init__(manifest, batch_size, num_workers, seed, cache_dir)
+        self._decoder = decoder
         self._annotations, self._frames_per_video = Path(annotations), frames_per_video
         self._stored: dict[str, list[StoredFrame]] = {}
 
@@ -333,7 +380,7 @@ class FrameDataModule(_DataModule):
         videos = self._videos(stage)
         annotations = read_annotations(self._annotations)
         self._check_known(annotations.frames["video_id"], self._annotations)
-        recipes = frame_recipes(_files(videos), annotations.frames, self._frames_per_video)
+        recipes = frame_recipes(_files(videos), annotations.frames, self._frames_per_video, self._decoder)
         stores = self._cached(recipes, "Decoding annotated frames")
         boxes_of: dict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)
         for box in annotations.boxes.itertuples():

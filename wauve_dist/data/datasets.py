@@ -28,6 +28,7 @@ class CroppedVideo(NamedTuple):
         crops: file of uint8 [T, S, S].
         spans: its tracks that are long enough for a clip.
         clips: what is judged of it in evaluation; empty in training.
+        covariates: F numbers of the manifest, NaN where missing.
     """
 
     video_id: str
@@ -36,6 +37,7 @@ class CroppedVideo(NamedTuple):
     crops: Path
     spans: Sequence[TrackSpan]
     clips: Sequence[ClipWindow]
+    covariates: Sequence[float] = ()
 
 
 class TrainingClips(Dataset[ClipBatch]):
@@ -108,6 +110,7 @@ def _clip_batch(
         [video.patient_id for video in videos],
         torch.tensor(track_ids),
         torch.tensor(clip_indices),
+        torch.tensor([video.covariates for video in videos]) if videos[0].covariates else None,
     )
 
 

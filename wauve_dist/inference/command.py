@@ -11,6 +11,8 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from wauve_dist.data.decoding import Decoder
+from wauve_dist.data.manifest_columns import missing_counts
 from wauve_dist.inference.checkpoints import DeviceName, load_task, pick_device, run_name
 from wauve_dist.inference.prediction import predict
 from wauve_dist.inference.video_prediction import Models, PredictionSettings
@@ -30,9 +32,11 @@ def predict_command(
     classifier: Path | None,
     inputs: Inputs | None,
     key_frames: KeyFrameRule | None,
+    test_time_flips: bool | None,
     out: Path,
     device: DeviceName,
     processes: int | None,
+    decoder: Decoder,
     batch_size: int,
     call_threshold: float,
     model: str | None,
@@ -49,9 +53,11 @@ def predict_command(
         classifier: checkpoint of a ``ClassificationTask``; None stops after the tracks.
         inputs: what is judged of a video (see ``ClipRule``); None judges what the classifier was validated on.
         key_frames: where key frames come from (see ``ClipRule``); None, likewise.
+        test_time_flips: score mirror images too (see ``ClassificationTask``); None, likewise.
         out: new or empty folder.
         device: where the models run.
         processes: that share the videos; None takes one a GPU, or one.
+        decoder: of the videos (see ``decoding.decode_frames``).
         batch_size: frames, or clips, in a call of a model.
         call_threshold: scores from here on are shown as malignant in pictures, 0..1.
         model: name that predictions.csv gives to its maker; None takes the run folder's.
@@ -66,7 +72,7 @@ def predict_command(
     made_by = classifier or detector
     assert made_by is not None, "a detector, or known tracks and a classifier"
     settings = PredictionSettings(
-        LinkerSettings(**linker), batch_size, call_threshold, model or run_name(made_by), overlay
+        LinkerSettings(**linker), batch_size, call_threshold, model or run_name(made_by), overlay, decoder
     )
     manifest = list_videos(videos, split)
     chosen = pick_device(device)
@@ -78,8 +84,9 @@ def predict_command(
     elif processes < 1:
         raise ValueError(f"--processes {processes}: at least one is needed.")
     console.print(f"{len(manifest)} videos on {chosen}" + (f", {processes} processes" if processes > 1 else ""))
-    rule = {name: value for name, value in (("inputs", inputs), ("key_frames", key_frames)) if value is not None}
-    load_models = partial(_load_models, detector, classifier, rule, chosen)
+    options = {"inputs": inputs, "key_frames": key_frames, "test_time_flips": test_time_flips}
+    changes = {name: value for name, value in options.items() if value is not None}
+    load_models = partial(_load_models, detector, classifier, changes, chosen, manifest)
     predictions = predict(manifest, load_models, processes, out, settings, made_from, known_tracks)
     if predictions is not None:
         missed = predictions.loc[predictions["num_clips"] == 0, "video_id"].tolist()
@@ -98,11 +105,33 @@ def _known_tracks(path: Path, videos: pd.DataFrame) -> pd.DataFrame:
 
 
 def _load_models(
-    detector: Path | None, classifier: Path | None, rule: Mapping[str, str], device: torch.device, process: int
+    detector: Path | None,
+    classifier: Path | None,
+    changes: Mapping[str, Any],
+    device: torch.device,
+    videos: pd.DataFrame,
+    process: int,
 ) -> Models:
     if device.type == "cuda":
         device = torch.device("cuda", process % torch.cuda.device_count())
-    return Models(
-        None if detector is None else load_task(DetectionTask, detector, "--detector", device),
-        None if classifier is None else load_task(ClassificationTask, classifier, "--classifier", device, **rule),
-    )
+    finder = None if detector is None else load_task(DetectionTask, detector, "--detector", device)
+    if classifier is None:
+        return Models(finder, None)
+    judge = load_task(ClassificationTask, classifier, "--classifier", device, **changes)
+    if process == 0 and (words := _scoring(judge, videos)):
+        Console(stderr=True).print(f"Scores: {words}")
+    return Models(finder, judge)
+
+
+def _scoring(classifier: ClassificationTask, videos: pd.DataFrame) -> str:
+    """Say what scores take in beside the clips; empty where they are the paper's."""
+    words = []
+    if (temperature := classifier.hparams["temperature"]) != 1:
+        words.append(f"logits divided by {temperature:.3f}, fitted to the validation videos")
+    if classifier.hparams["test_time_flips"]:
+        words.append("with mirror images")
+    if names := classifier.hparams["covariates"]:
+        words.append(f"with {', '.join(names)}")
+        if missing := missing_counts(videos, names):
+            words.append(f"[bold yellow]missing:[/] {missing}")
+    return "; ".join(words)

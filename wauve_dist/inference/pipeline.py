@@ -6,7 +6,7 @@ Shapes: N batch, H and W a frame's height and width, S side of a crop.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -57,8 +57,16 @@ class Classifier(Protocol):
     def clip_rule(self) -> ClipRule:
         """What it judges of a video."""
 
-    def score_clips(self, clips: Tensor, /) -> Tensor:
-        """Take uint8 [N, T, S, S], T as ``clip_rule`` says; return float32 [N], 0 benign to 1 malignant."""
+    def score_clips(self, clips: Tensor, facts: Mapping[str, float] | None, /) -> Tensor:
+        """Score clips of a video.
+
+        Args:
+            clips: uint8 [N, T, S, S], T as ``clip_rule`` says.
+            facts: numbers that the manifest holds of the video by column, NaN where empty.
+
+        Returns:
+            float32 [N], 0 benign to 1 malignant.
+        """
 
 
 class FoundLesions(NamedTuple):
@@ -111,6 +119,7 @@ def score_tracks(
     classifier: Classifier,
     batch_size: int,
     key_frames: Sequence[int] = (),
+    facts: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Cut the clips that the classifier judges and score each; holds the clips of one batch at a time.
 
@@ -120,6 +129,7 @@ def score_tracks(
         classifier: scores the clips.
         batch_size: clips a call of the classifier.
         key_frames: that the manifest lists for the video; used by a classifier that wants those.
+        facts: numbers that the manifest holds of the video; used by a classifier with late fusion.
 
     Returns:
         Rows of ``clips.parquet`` without their video_id, ordered by track and clip.
@@ -129,7 +139,7 @@ def score_tracks(
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
     for batch in batches(cut_clips(frames, tracks, clips, classifier), batch_size):
         crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
-        scores.append(classifier.score_clips(crops).float().cpu().numpy())
+        scores.append(classifier.score_clips(crops, facts).float().cpu().numpy())
         rows += [clip for clip, _ in batch]
     table = pd.DataFrame(np.array(rows, np.int64).reshape(-1, 3), columns=list(Clip._fields))
     table["score"] = np.concatenate(scores).astype(np.float64)

@@ -69,6 +69,7 @@ def predict(
     with _new_folder(out) as folder:
         _check_manifest(videos)
         listed = listed_key_frames(videos)
+        facts = videos.apply(pd.to_numeric, errors="coerce").astype("float64").to_dict("records")
         tracks_of = None if known_tracks is None else dict(list(known_tracks.groupby("video_id")))
         todo = [
             Video(
@@ -77,8 +78,11 @@ def predict(
                 info,
                 listed[video_id],
                 None if tracks_of is None else tracks_of.get(video_id, empty_table(TRACKS)),
+                known,
             )
-            for video_id, path, info in zip(videos["video_id"], videos["path"], check_videos(videos), strict=True)
+            for video_id, path, info, known in zip(
+                videos["video_id"], videos["path"], check_videos(videos), facts, strict=True
+            )
         ]
         results = predict_videos(todo, load_models, num_processes, settings, folder)
         tracks = [rows.tracks for rows in results]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from wauve_dist.data.decoding import GreyFrame, VideoInfo, decode_frames
+from wauve_dist.data.decoding import Decoder, GreyFrame, VideoInfo, decode_frames
 from wauve_dist.inference.annotator import Annotator
 from wauve_dist.inference.contact_sheet import draw_contact_sheet, extreme_clips, frames_of
 from wauve_dist.inference.heat_maps import find_maps
@@ -42,6 +42,7 @@ class PredictionSettings:
             operating point is chosen in the evaluation.
         model: name that predictions.csv gives to its maker.
         overlay: also write overlays/<video_id>.mp4 and contact_sheets/<video_id>.jpg.
+        decoder: of the videos (see ``decoding.decode_frames``).
 
     Raises:
         ValueError: a setting outside its range.
@@ -52,6 +53,7 @@ class PredictionSettings:
     call_threshold: float
     model: str
     overlay: bool
+    decoder: Decoder = "pyav"
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -69,6 +71,7 @@ class Video(NamedTuple):
         info: what the file holds.
         key_frames: that the manifest lists.
         tracks: rows of ``tracks.parquet`` found before; None lets the detector find them.
+        facts: numbers that the manifest holds of the video by column, NaN where empty.
     """
 
     video_id: str
@@ -76,6 +79,7 @@ class Video(NamedTuple):
     info: VideoInfo
     key_frames: tuple[int, ...] = ()
     tracks: pd.DataFrame | None = None
+    facts: Mapping[str, float] | None = None
 
 
 class VideoRows(NamedTuple):
@@ -104,7 +108,7 @@ def predict_video(
     """
 
     def frames() -> Iterator[GreyFrame]:
-        return count(decode_frames(video.path))
+        return count(decode_frames(video.path, settings.decoder))
 
     detections, tracks = None, video.tracks
     if tracks is None:
@@ -117,7 +121,7 @@ def predict_video(
     # Without a lesion the picture shows the middle of the sweep.
     wanted = video.info.num_frames // 2 if box is None else int(box["frame"])
     shown = _Kept(frames(), {wanted})
-    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames)
+    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames, video.facts)
     clips = clips.assign(video_id=video.video_id)
     score = None if clips.empty else float(clips["score"].mean())
     picture = draw_thumbnail(shown.kept[wanted], box, score, settings.call_threshold)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from scipy.special import expit
+from torch import Tensor, nn
 
 from wauve_dist.data.batches import ClipBatch
+from wauve_dist.data.datamodules import ClipDataModule
 from wauve_dist.evaluation.auc import bootstrap_auc
 from wauve_dist.evaluation.calibration import calibration
 from wauve_dist.evaluation.curves import sensitivity_at_specificity, specificity_at_sensitivity
+from wauve_dist.evaluation.temperature import fitted_temperature
+from wauve_dist.models.activation_checkpointing import checkpoint_activations
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.models.late_fusion import LateFusion
+from wauve_dist.models.memory_format import put_channels_last
 from wauve_dist.structures.clips import CLIP_LENGTH, ClipRule, Inputs, KeyFrameRule
 from wauve_dist.tasks.gathering import gather_rows
 from wauve_dist.tasks.losses import classification_loss
@@ -46,13 +53,25 @@ class ClassificationTask(pl.LightningModule):
         pos_weight: how often a malignant clip counts as much as a benign one (see ``classification_loss``).
         label_smoothing: share of a label that is moved to one half, 0..1 (see ``classification_loss``).
         focal_gamma: of the focal loss; 0 is cross-entropy (see ``classification_loss``).
+        layer_decay: factor between the learning rates of neighbouring stages of the network (see
+            ``build_optimizer``); 1 trains all alike.
+        num_frozen_stages: this many stages from the input on stay as they are, running statistics included.
+        channels_last: keep convolution weights, and with them activations, channels last: faster on tensor cores. The
+            strategy ``fsdp2`` cannot shard such weights.
+        activation_checkpointing: keep the input of each stage but the first, and compute the rest anew for the
+            gradients: less memory, a third more time.
+        torch_compile: compile the network when training starts, which takes minutes.
+        test_time_flips: score each clip and its mirror image, and take the mean of their logits.
+        calibrate: fit ``temperature`` to the validation videos at each validation (Guo et al. 2017).
+        temperature: that logits are divided by before they become scores; a checkpoint holds the fitted one.
+        covariates: of the patient, that join the logit (see ``LateFusion``); taken from the data module.
         inputs: what is judged of a video (see ``ClipRule``); taken from the data module.
         key_frames: where key frames come from (see ``ClipRule``); taken from the data module.
 
     Attributes:
         clip_length: frames of a clip, as the network takes them.
         validation_clips: of the last validation, the same on every rank: video_id, patient_id, track_id, clip_index,
-            label (0 or 1), score (0..1).
+            label (0 or 1), logit, score (0..1).
         validation_videos: likewise, video_id as index: patient_id, label, score.
     """
 
@@ -75,6 +94,15 @@ class ClassificationTask(pl.LightningModule):
         pos_weight: float = 1.0,
         label_smoothing: float = 0.0,
         focal_gamma: float = 0.0,
+        layer_decay: float = 1.0,
+        num_frozen_stages: int = 0,
+        channels_last: bool = False,
+        activation_checkpointing: bool = False,
+        torch_compile: bool = False,
+        test_time_flips: bool = False,
+        calibrate: bool = False,
+        temperature: float = 1.0,
+        covariates: Sequence[str] = (),
         inputs: Inputs = "all",
         key_frames: KeyFrameRule = "largest",
     ) -> None:
@@ -84,6 +112,12 @@ class ClassificationTask(pl.LightningModule):
         self.save_hyperparameters(ignore="classifier")
         self.save_hyperparameters({"classifier": classifier.config, "_instantiator": _INSTANTIATOR})
         self.classifier = classifier
+        self.fusion = LateFusion(len(covariates)) if covariates else None
+        self._frozen_stages = _first_stages(classifier, num_frozen_stages)
+        for stage in self._frozen_stages:
+            stage.requires_grad_(False)
+        if channels_last:
+            put_channels_last(classifier)
         self.clip_length = classifier.clip_length
         self.clip_rule = ClipRule(self.clip_length, inputs, key_frames)
         self._loss_settings = (pos_weight, label_smoothing, focal_gamma)
@@ -94,15 +128,59 @@ class ClassificationTask(pl.LightningModule):
         logits: Tensor = self.classifier(clips_NTHW)
         return logits
 
+    def train(self, mode: bool = True) -> ClassificationTask:
+        """Change to training or evaluation; frozen stages stay in evaluation."""
+        super().train(mode)
+        for stage in self._frozen_stages:
+            stage.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        """Standardise covariates by the training videos, and change how the network computes, not what."""
+        if self.fusion is not None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            assert isinstance(data, ClipDataModule), "covariates come from a ClipDataModule"
+            self.fusion.standardise_by(data.training_covariates().to(self.device))
+        if self.hparams["activation_checkpointing"]:
+            checkpoint_activations(self.classifier.stages[1:])
+        if self.hparams["torch_compile"]:
+            self.classifier.compile()
+
     @torch.no_grad()
-    def score_clips(self, clips_NTHW: Tensor) -> Tensor:
-        """Score clips: uint8 [N, T, H, W] on the module's device to float32 [N] in 0..1, 1 malignant."""
+    def score_clips(self, clips_NTHW: Tensor, facts: Mapping[str, float] | None = None) -> Tensor:
+        """Score clips of a video.
+
+        Args:
+            clips_NTHW: uint8, on the module's device.
+            facts: the manifest's numbers of the video by column, NaN where missing; those of ``covariates`` count.
+
+        Returns:
+            float32 [N] in 0..1, 1 malignant.
+        """
         assert not self.training, "scores come from a module in evaluation mode"
-        return torch.sigmoid(self(clips_NTHW).float())
+        known = facts or {}
+        values = [known.get(name, math.nan) for name in self.hparams["covariates"]]
+        covariates_NF = torch.tensor(values, device=clips_NTHW.device).expand(len(clips_NTHW), -1)
+        return torch.sigmoid(self._judged(clips_NTHW, covariates_NF) / self.hparams["temperature"])
+
+    def _judged(self, clips_NTHW: Tensor, covariates_NF: Tensor | None) -> Tensor:
+        """Compute the logits that scores are made of, float32 [N]."""
+        logits = self(clips_NTHW).float()
+        if self.hparams["test_time_flips"]:
+            logits = (logits + self(clips_NTHW.flip(-1)).float()) / 2
+        return self._fused(logits, covariates_NF)
+
+    def _fused(self, logits_N: Tensor, covariates_NF: Tensor | None) -> Tensor:
+        if self.fusion is None:
+            return logits_N
+        assert covariates_NF is not None, "the data module gives what the fusion takes"
+        fused: Tensor = logits_N + self.fusion(covariates_NF)
+        return fused
 
     def training_step(self, batch: ClipBatch) -> Tensor:
         """Return the mean loss of a batch of clips."""
-        loss = classification_loss(self(batch.clips).float(), batch.labels, *self._loss_settings)
+        logits = self._fused(self(batch.clips).float(), batch.covariates)
+        loss = classification_loss(logits, batch.labels, *self._loss_settings)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         return loss
 
@@ -116,7 +194,7 @@ class ClassificationTask(pl.LightningModule):
                     "track_id": batch.track_ids.cpu().numpy(),
                     "clip_index": batch.clip_indices.cpu().numpy(),
                     "label": batch.labels.cpu().numpy(),
-                    "score": torch.sigmoid(self(batch.clips).float()).cpu().numpy(),
+                    "logit": self._judged(batch.clips, batch.covariates).cpu().numpy().astype(np.float64),
                 }
             )
         )
@@ -128,7 +206,9 @@ class ClassificationTask(pl.LightningModule):
         """
         clips = gather_rows(self._validation_rows, key=["video_id", "track_id", "clip_index"])
         self._validation_rows.clear()
-        scores = np.clip(clips["score"].astype("float64"), 1e-7, 1 - 1e-7)
+        self._calibrate(clips)
+        clips["score"] = expit(clips["logit"] / self.hparams["temperature"])
+        scores = np.clip(clips["score"], 1e-7, 1 - 1e-7)
         loss = -np.where(clips["label"] == 1, np.log(scores), np.log1p(-scores)).mean()
         self.log("val/loss", float(loss), prog_bar=True)
         videos = clips.groupby("video_id").agg(
@@ -155,6 +235,26 @@ class ClassificationTask(pl.LightningModule):
         self.log("val/calibration_error", calibration(labels, video_scores).expected_calibration_error)
         self.log("val/num_videos", float(len(videos)))
 
+    def _calibrate(self, clips: pd.DataFrame) -> None:
+        """Fit the temperature, which the next checkpoint holds among its hyperparameters."""
+        if not self.hparams["calibrate"] or clips["label"].nunique() < 2:
+            return
+        temperature = fitted_temperature(clips["label"], clips["logit"], clips["video_id"].to_numpy())
+        self.hparams["temperature"] = temperature
+        self.log("val/temperature", temperature)
+
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its per-step schedule."""
-        return optimizer_and_schedule(self)
+        layer_decay = self.hparams["layer_decay"]
+        return optimizer_and_schedule(self, [] if layer_decay == 1 else self.classifier.stages, layer_decay)
+
+
+def _first_stages(classifier: ClipClassifier, num_stages: int) -> list[nn.Module]:
+    if num_stages == 0:
+        return []
+    if not 0 < num_stages <= len(classifier.stages):
+        raise ValueError(
+            f"num_frozen_stages (--model.num_frozen_stages) is {num_stages}; {type(classifier).__name__} has "
+            f"{len(classifier.stages)} stages, of which 0 to all can be frozen."
+        )
+    return classifier.stages[:num_stages]

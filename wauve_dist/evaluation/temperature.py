@@ -1,0 +1,47 @@
+"""Temperature scaling: one number that makes scores say how likely they are right (Guo et al. 2017)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+
+from wauve_dist.evaluation.auc import Groups
+from wauve_dist.evaluation.inputs import checked_scores, group_codes
+
+# Beyond these, scores are as good as 0, 1/2 and 1; where classes are separated the best temperature would be 0.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+
+_NUM_GRID_POINTS = 49  # the likelihood of a mean need not have one valley only
+_SMALLEST_PROBABILITY = 1e-12
+
+
+def fitted_temperature(labels: ArrayLike, logits: ArrayLike, videos: Groups = None) -> float:
+    """Return the temperature at which videos are likeliest; a video's score is the mean of sigmoid(logit / T).
+
+    Args:
+        labels: of each clip's video, 0 or 1, [n].
+        logits: of the clips, [n].
+        videos: the video of each clip, [n]; None: every clip is a video of its own.
+
+    Returns:
+        ``MIN_TEMPERATURE`` to ``MAX_TEMPERATURE``; above 1 where scores were too extreme.
+
+    Raises:
+        OneClassError: one of the classes is absent.
+    """
+    positive, values = checked_scores(labels, logits)
+    codes = group_codes(videos, len(values))
+    num_clips = np.bincount(codes)
+    is_malignant = np.bincount(codes, positive) > 0
+
+    def loss(log_temperature: float) -> float:
+        scores = np.bincount(codes, expit(values / np.exp(log_temperature))) / num_clips
+        of_label = np.where(is_malignant, scores, 1 - scores)
+        return float(-np.log(np.maximum(of_label, _SMALLEST_PROBABILITY)).mean())
+
+    grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _NUM_GRID_POINTS)
+    best = int(np.argmin([loss(point) for point in grid]))
+    bounds = grid[max(best - 1, 0)], grid[min(best + 1, _NUM_GRID_POINTS - 1)]
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x))
