@@ -15,11 +15,6 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
 DETECTION = sorted((CONFIGS / "detection").glob("*.yaml"))
 CLASSIFICATION = sorted((CONFIGS / "classification").glob("*.yaml"))
-# Of the networks that other configs train, at the size of the comparison, whose own test is as slow.
-CLASSIFICATION_CASES = [
-    pytest.param(path, marks=pytest.mark.slow) if path.stem.startswith("comparison_") else path
-    for path in CLASSIFICATION
-]
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
 
 # Two steps on a CPU in seconds; all else is the experiment's own.
@@ -73,6 +68,11 @@ def test_a_strategy_lays_over_an_experiment(path, tmp_path):
     assert config.trainer.devices == 8  # what the overlay does not say is the experiment's
 
 
+def trained(paths):
+    """Return cases of a test; most experiments take half a minute, so only the demo's is tried every time."""
+    return [path if path.stem == "demo" else pytest.param(path, marks=pytest.mark.slow) for path in paths]
+
+
 def train(launch, path, out, data, *options):
     return launch(
         *("train.py", "--config", path, "--out", out, f"--data.manifest={data / 'manifest.csv'}"),
@@ -80,7 +80,7 @@ def train(launch, path, out, data, *options):
     )
 
 
-@pytest.mark.parametrize("path", DETECTION, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", trained(DETECTION), ids=lambda path: path.stem)
 def test_detector_trains_from_its_config(path, launch, tiny_study_data, tmp_path):
     annotations = f"--data.annotations={tiny_study_data / 'annotations.json'}"
     done = train(launch, path, tmp_path / "run", tiny_study_data, annotations, *TINY_DETECTION)
@@ -88,7 +88,7 @@ def test_detector_trains_from_its_config(path, launch, tiny_study_data, tmp_path
     assert_complete(tmp_path / "run", "val/ap50")
 
 
-@pytest.mark.parametrize("path", CLASSIFICATION_CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", trained(CLASSIFICATION), ids=lambda path: path.stem)
 def test_classifier_trains_from_its_config(path, launch, tiny_study_data, tmp_path):
     tracks = f"--data.tracks={tiny_study_data / 'tracks' / 'tracks.parquet'}"
     config = yaml.safe_load(path.read_text())

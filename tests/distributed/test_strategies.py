@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytestmark = pytest.mark.timeout(600)  # most of it imports, on a busy machine
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # most of it imports, on a busy machine
 
 WORKER = Path(__file__).with_name("strategy_worker.py")
 
@@ -118,7 +118,6 @@ RESUMED = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_all_strategies_train_alike_and_resume_each_other_s_checkpoints(train):
     runs = train(
@@ -139,7 +138,6 @@ def test_all_strategies_train_alike_and_resume_each_other_s_checkpoints(train):
             torch.testing.assert_close(resumed.weights[name], weight, atol=ROUNDING, rtol=0)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_accumulated_batches_are_one_batch(train):
     names = ("ddp", "fsdp2", "zero2", "zero3")
@@ -158,7 +156,6 @@ def test_accumulated_batches_are_one_batch(train):
 DETECTOR_ROUNDING = 1e-3
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_detector_trains_alike_and_is_evaluated_with_rank_zero_s_statistics(train):
     names = ("ddp", "fsdp2", "zero2", "zero3")
@@ -172,7 +169,6 @@ def test_the_detector_trains_alike_and_is_evaluated_with_rank_zero_s_statistics(
         assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.slow
 def test_compressed_gradients_are_rounded_but_train(train):
     jobs = [{"name": how, "strategy": "ddp", "num_epochs": 1, "compression": how} for how in ("none", "fp16", "bf16")]
     runs = train(2, *jobs)

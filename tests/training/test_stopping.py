@@ -64,6 +64,7 @@ def test_a_signal_before_the_first_step_stops_without_a_save(tiny_study_data, tm
     assert not list((out / "checkpoints").glob("*.ckpt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["validation", "save"])
 def test_a_signal_that_comes_between_two_epochs_stops_after_the_save(where, undisturbed, tiny_study_data, tmp_path):
     out, log = tmp_path / "run", tmp_path / "log.txt"
