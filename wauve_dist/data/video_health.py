@@ -106,7 +106,8 @@ def examine_video(path: Path) -> VideoHealth:
         read_provenance(path)
     except ValueError as fault:
         error = str(fault)
-    container = None if is_images(path) else _read_container(path)
+    # A pipe is no file: opening it would wait for its writer.
+    container = _read_container(path) if path.is_file() and not is_images(path) else None
     return VideoHealth(container, num_decoded, width, height, num_black, longest_freeze, error)
 
 

@@ -125,6 +125,18 @@ def test_damage_inside_passes_the_quick_check_but_never_decoding(encoded, tmp_pa
     assert "is damaged" in fault(decode, damaged)
 
 
+@pytest.mark.parametrize("check", [check_video, decode])
+@pytest.mark.parametrize("name", ["ffv1.mkv", "open_groups.mkv"])
+def test_any_wrong_byte_among_the_frames_of_a_matroska_file_is_found_by_its_checksums(encoded, tmp_path, check, name):
+    whole = encoded(name).read_bytes()
+    damaged = tmp_path / name
+    for share in (0.3, 0.5, 0.7, 0.9):
+        content = bytearray(whole)
+        content[int(share * len(whole))] ^= 1
+        damaged.write_bytes(content)
+        assert "its own checksum does not match" in fault(check, damaged)
+
+
 def test_a_video_cut_between_key_frames_is_refused(encoded, tmp_path):
     cut = tmp_path / "cut.mkv"
     with av.open(str(encoded("h264.mp4"))) as source, av.open(str(cut), "w") as target:

@@ -1,4 +1,4 @@
-"""Is a container file whole? Read from its own chunk sizes, because demuxers pass over a missing end.
+"""Is a container file whole? Read from its own chunk sizes and checksums, because demuxers pass over both.
 
 A truncated AVI still opens, and all its frames may decode where only the end of one is lost. Its RIFF header and
 its ``movi`` list say how long they are, so a file that ends earlier was cut. The same holds for the Segment
@@ -10,10 +10,13 @@ Formats: Microsoft, "AVI RIFF File Reference"; RFC 8794 (EBML) and RFC 9559 (Mat
 from __future__ import annotations
 
 import struct
+import zlib
+from os import SEEK_CUR
 from pathlib import Path
 from typing import BinaryIO
 
 _EBML_HEADER, _MATROSKA_SEGMENT = 0x1A45DFA3, 0x18538067
+_CHECKSUM_HEAD = b"\xbf\x84"  # a CRC-32 element of four bytes, which stands first in what it covers
 
 # Old QuickTime files have no ``ftyp``.
 _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
@@ -92,18 +95,62 @@ def _mp4_end(stream: BinaryIO, file_size: int) -> int:
 
 def _matroska_end(stream: BinaryIO) -> int:
     """End of the Segment, which holds everything behind the short EBML header."""
+    end = 0
     for expected in (_EBML_HEADER, _MATROSKA_SEGMENT):
-        identifier = int.from_bytes(stream.read(4), "big")
-        first = stream.read(1)
-        if identifier != expected or not first or first[0] == 0:
-            return 0
-        # The number of leading zero bits says how many bytes follow; all data bits set means unknown.
-        num_following = 8 - first[0].bit_length()
-        num_bits = 7 * (num_following + 1)
-        raw = int.from_bytes(first + stream.read(num_following), "big")
-        size = raw & ((1 << num_bits) - 1)
-        if size == (1 << num_bits) - 1:
+        identifier, size = _element_head(stream)
+        if identifier != expected or size is None:
             return 0
         end = stream.tell() + size
         stream.seek(end)
     return end
+
+
+def damaged_element(path: Path) -> int | None:
+    """Where the first part of a Matroska file starts that contradicts its own checksum (RFC 8794, 11.3.1).
+
+    FFmpeg writes one for every cluster of frames and does not look at it when it reads.
+
+    Returns:
+        The position in bytes; None where there is no checksum, or none is wrong.
+    """
+    with path.open("rb") as stream:
+        identifier, size = _element_head(stream)
+        if identifier != _EBML_HEADER or size is None:
+            return None
+        stream.seek(size, SEEK_CUR)
+        if _element_head(stream)[0] != _MATROSKA_SEGMENT:
+            return None
+        while True:
+            start = stream.tell()
+            _, size = _element_head(stream)
+            if size is None:
+                return None
+            end = stream.tell() + size
+            if stream.read(2) == _CHECKSUM_HEAD:
+                declared = int.from_bytes(stream.read(4), "little")
+                if _checksum(stream, end) != declared:
+                    return start
+            stream.seek(end)
+
+
+def _checksum(stream: BinaryIO, end: int) -> int:
+    checksum = 0
+    while chunk := stream.read(max(0, min(1 << 20, end - stream.tell()))):
+        checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _element_head(stream: BinaryIO) -> tuple[int, int | None]:
+    """Identifier and size of the EBML element that starts here; size None where unknown, or at the end of the file."""
+    first = stream.read(1)
+    if not first or first[0] < 0x10:  # identifiers have at most four bytes
+        return 0, None
+    identifier = int.from_bytes(first + stream.read(8 - first[0].bit_length()), "big")
+    first = stream.read(1)
+    if not first or first[0] == 0:
+        return identifier, None
+    # The number of leading zero bits says how many bytes follow; all data bits set means unknown.
+    num_following = 8 - first[0].bit_length()
+    data_bits = (1 << 7 * (num_following + 1)) - 1
+    size = int.from_bytes(first + stream.read(num_following), "big") & data_bits
+    return identifier, None if size == data_bits else size

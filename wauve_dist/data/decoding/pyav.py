@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from wauve_dist.data.decoding.containers import num_missing_bytes
+from wauve_dist.data.decoding.containers import damaged_element, num_missing_bytes
 from wauve_dist.data.decoding.images import check_images, decode_images, is_images
 from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo
 
@@ -127,6 +127,8 @@ def _opened(path: Path, decoder_options: dict[str, str]) -> Iterator[tuple[Input
         raise VideoError(f"{path}: is empty (0 bytes). Copy or export it again.")
     if missing := num_missing_bytes(path):
         raise VideoError(f"{path}: is truncated: {missing} bytes are missing at its end. {_REENCODE}")
+    if (position := damaged_element(path)) is not None:
+        raise VideoError(f"{path}: is damaged behind byte {position}: its own checksum does not match. {_REENCODE}")
     try:
         # The prefix keeps FFmpeg from reading a protocol into a name with a colon.
         container = av.open(f"file:{path}", options=_OPEN_OPTIONS, metadata_errors="replace")
