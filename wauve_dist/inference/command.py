@@ -114,6 +114,7 @@ def _load_models(
 ) -> Models:
     if device.type == "cuda":
         device = torch.device("cuda", process % torch.cuda.device_count())
+        torch.cuda.set_device(device)  # DALI decodes there
     finder = None if detector is None else load_task(DetectionTask, detector, "--detector", device)
     if classifier is None:
         return Models(finder, None)
