@@ -7,11 +7,16 @@ files into place, and the content is the same whoever comes first.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+import os
+import shutil
+import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,12 +24,19 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from wauve_dist.data.decoding import VideoError
 from wauve_dist.structures.provenance import atomic_write, sha256_of
 
 _MAX_REPORTED_VIDEOS = 20
+_SUFFIX = ".npy"
+_LEFTOVER_AGE_S = 86_400
+_MAKE_ROOM = (
+    "Choose another --data.cache_dir, or delete from this one what no run uses: files of it can be made again. "
+    "A limit of --data.cache_max_gb can be raised."
+)
 
 
 class ArrayRecipe(Protocol):
@@ -38,15 +50,25 @@ class ArrayRecipe(Protocol):
     def settings(self) -> dict[str, object]:
         """Everything beside the video's bytes that decides the array, as JSON values."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array, which is uint8."""
+
     def fill(self, target: Path) -> None:
-        """Decode the video once and write the array to ``target``.
+        """Decode the video once and write the array to ``target`` (see ``new_array``).
 
         Raises:
             ValueError: the video and the recipe do not fit; the message names the video.
         """
 
 
-def cached_arrays(recipes: Sequence[ArrayRecipe], cache_dir: Path, num_workers: int, title: str) -> list[Path]:
+class CacheFullError(OSError):
+    """There is no room for an array; the message says how much is needed and where."""
+
+
+def cached_arrays(
+    recipes: Sequence[ArrayRecipe], cache_dir: Path, num_workers: int, title: str, max_gb: float | None = None
+) -> list[Path]:
     """Return the .npy of every recipe, after building those that are missing.
 
     Args:
@@ -54,17 +76,33 @@ def cached_arrays(recipes: Sequence[ArrayRecipe], cache_dir: Path, num_workers: 
         cache_dir: created if need be; may be shared by data sets, settings and processes.
         num_workers: processes that decode; 0 decodes in this one.
         title: what the progress bar calls the work.
+        max_gb: most that all arrays in ``cache_dir`` may take, 1e9 bytes; None takes what the disk has.
 
     Raises:
+        CacheFullError: the missing arrays do not fit, which is known before any is made, or the disk filled up since.
         ValueError: all videos that cannot be used, one per line; the others stay cached.
     """
     # Hashing releases the GIL, so threads read as fast as the disk allows.
     with ThreadPoolExecutor(max(1, num_workers)) as threads:
-        paths = [cache_dir / f"{key}.npy" for key in threads.map(_content_key, recipes)]
+        paths = [cache_dir / f"{key}{_SUFFIX}" for key in threads.map(_content_key, recipes)]
     missing = {path: recipe for path, recipe in zip(paths, recipes, strict=True) if not path.exists()}
     if missing:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(cache_dir)
+        _check_room(missing.values(), cache_dir, max_gb)
         _build(missing, num_workers, title)
     return paths
+
+
+def new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Create a .npy to be filled through a map, with its place on the disk taken.
+
+    Otherwise a disk that fills up would kill the process at some row, without a word.
+    """
+    array = open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
 
 
 @lru_cache(maxsize=32_768)  # a process may have 65,530 maps on Linux
@@ -88,6 +126,27 @@ def _content_key(recipe: ArrayRecipe) -> str:
         raise VideoError(f"{recipe.video}: there is no such video. Correct the manifest's path.")
     content = {"recipe": type(recipe).__name__, "video": sha256_of(recipe.video), **recipe.settings}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _remove_leftovers(cache_dir: Path) -> None:
+    """Remove what killed writers left; no array takes a day to write."""
+    for leftover in cache_dir.glob(f".*{_SUFFIX}"):
+        with suppress(FileNotFoundError):  # another process may have done so, or moved it into place
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
+                leftover.unlink()
+
+
+def _check_room(recipes: Iterable[ArrayRecipe], cache_dir: Path, max_gb: float | None) -> None:
+    needed_gb = sum(math.prod(recipe.shape) for recipe in recipes) / 1e9
+    room_gb, of_what = shutil.disk_usage(cache_dir).free / 1e9, "its disk has"
+    if max_gb is not None:
+        taken_gb = sum(path.stat().st_size for path in cache_dir.glob(f"*{_SUFFIX}")) / 1e9
+        if max_gb - taken_gb < room_gb:
+            room_gb, of_what = max(0.0, max_gb - taken_gb), f"{taken_gb:.3g} GB are in it, which of {max_gb:g} leaves"
+    if needed_gb > room_gb:
+        raise CacheFullError(
+            f"{cache_dir}: needs {needed_gb:.3g} GB more, and {of_what} {room_gb:.3g} GB. {_MAKE_ROOM}"
+        )
 
 
 def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str) -> None:
@@ -121,5 +180,14 @@ def _executor(num_workers: int) -> Executor:
 
 
 def _write(recipe: ArrayRecipe, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        recipe.fill(temporary)
+    try:
+        with atomic_write(path) as temporary:
+            recipe.fill(temporary)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        size_gb = math.prod(recipe.shape) / 1e9
+        raise CacheFullError(
+            f"{path.parent}: its disk filled up: there is no room for the {size_gb:.3g} GB of {recipe.video.name}. "
+            f"What was cached stays. {_MAKE_ROOM}"
+        ) from error

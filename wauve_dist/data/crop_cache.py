@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
 
+from wauve_dist.data.array_cache import new_array
 from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import Decoder, VideoError, decode_frames
 
@@ -42,12 +42,17 @@ class CropRecipe(NamedTuple):
         """All but the video."""
         return {name: value for name, value in self._asdict().items() if name != "video"}
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the array."""
+        return len(self.frames), self.size, self.size
+
     def fill(self, target: Path) -> None:
         """Write uint8 [T, S, S], rows in the recipe's order."""
         row_of = {key: row for row, key in enumerate(zip(self.track_ids, self.frames, strict=True))}
         tracks = pd.DataFrame(self.boxes_xyxy, columns=_BOX_COLUMNS)
         tracks = tracks.assign(track_id=self.track_ids, frame=self.frames)
-        array = open_memmap(target, "w+", np.uint8, (len(row_of), self.size, self.size))
+        array = new_array(target, self.shape)
         try:
             for track_id, frame, crop in track_crops(
                 decode_frames(self.video, self.decoder), tracks, self.size, self.context
@@ -57,7 +62,6 @@ class CropRecipe(NamedTuple):
             raise
         except ValueError as error:
             raise ValueError(f"{self.video}: {error}") from error
-        array.flush()
 
 
 def crop_recipes(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
 
+from wauve_dist.data.array_cache import new_array
 from wauve_dist.data.decoding import Decoder, decode_frames
 
 
@@ -36,9 +36,14 @@ class FrameRecipe(NamedTuple):
         """All but the video."""
         return {name: value for name, value in self._asdict().items() if name != "video"}
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the array."""
+        return len(self.frames), self.height, self.width
+
     def fill(self, target: Path) -> None:
         """Write uint8 [K, H, W]."""
-        array = open_memmap(target, "w+", np.uint8, (len(self.frames), self.height, self.width))
+        array = new_array(target, self.shape)
         row_of = {frame: row for row, frame in enumerate(self.frames)}
         num_frames = 0
         for number, frame in enumerate(decode_frames(self.video, self.decoder)):
@@ -55,7 +60,6 @@ class FrameRecipe(NamedTuple):
                 f"{self.video}: frame {self.frames[-1]} is annotated, but the video has {num_frames} frames (the last "
                 f"is {num_frames - 1}; frames count from 0). Give the video that was annotated, or correct frame_id."
             )
-        array.flush()
 
 
 def frame_recipes(
