@@ -1,5 +1,6 @@
 """A clip classifier small enough that a test may kill it twenty times; all around it is the real system."""
 
+import inspect
 import json
 import os
 import signal
@@ -52,10 +53,13 @@ class TinyTask(ClassificationTask):
         fail_on_rank: int = -1,
         signal_in: str = "",
     ):
-        super().__init__(
-            TinyNetwork(), crop_size, roi_context, optimizer="sgd", lr=0.05, lr_batch_size=4, weight_decay=1e-3,
-            schedule="cosine", warmup_fraction=0.1,
-        )  # fmt: skip
+        settings = dict(optimizer="sgd", lr=0.05, lr_batch_size=4, weight_decay=1e-3)
+        settings |= dict(schedule="cosine", warmup_fraction=0.1)
+        super().__init__(TinyNetwork(), crop_size, roi_context, **settings)
+        # Under the command, Lightning keeps only what the config names.
+        parameters = inspect.signature(ClassificationTask).parameters.values()
+        defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        self.save_hyperparameters({**defaults, **settings})
         self.step_s, self.nan_at_step, self.fail_on_rank = step_s, nan_at_step, fail_on_rank
         self._signal_in = signal_in
 
