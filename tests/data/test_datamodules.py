@@ -7,8 +7,10 @@ import pytorch_lightning as pl
 import torch
 from barcodes import write_video
 
+from wauve_dist.data.augmentation import augment_clips
 from wauve_dist.data.datamodules import ClipDataModule, FrameDataModule
 from wauve_dist.structures.annotations import Annotations, write_annotations
+from wauve_dist.tasks.precise_batch_norm import PreciseBatchNorm
 
 NUM_FRAMES = 30
 HEIGHT, WIDTH = 48, 64
@@ -270,6 +272,45 @@ def test_lightning_draws_anew_every_epoch_and_augments_training_only(study, tmp_
     assert len(set.union(*recorder.seeds.values())) == 30
     assert any((clips != clips[:, :, :1, :1]).any() for clips in recorder.trained)
     assert len(recorder.validated) == 3
+
+
+class WithNorm(pl.LightningModule):
+    """A norm of clips whose weights never move."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm3d(1)
+        self.judged = []
+
+    def forward(self, clips):
+        return self.norm(clips[:, None].float())
+
+    def training_step(self, batch):
+        return self(batch.clips).mean() * 0
+
+    def validation_step(self, batch):
+        self.judged.append(self.norm.running_mean.item())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def test_precise_statistics_are_those_of_the_epoch_s_augmented_clips(study, tmp_path):
+    task, data = WithNorm(), study.clips()
+    options = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", use_distributed_sampler=False, num_sanity_val_steps=0,
+        callbacks=[PreciseBatchNorm(num_batches=2)], default_root_dir=tmp_path, **options,
+    )  # fmt: skip
+    trainer.fit(task, datamodule=data)
+    expected = [
+        np.mean([clips.float().mean().item() for clips in data.training_clips_of(epoch, 2)]) for epoch in (0, 1)
+    ]
+    assert expected[0] != expected[1]
+    assert task.judged == pytest.approx(expected)
+    assert task.norm.momentum == 0.1
+    first = next(iter(epoch_of(data.train_dataloader(), 1)))
+    assert torch.equal(next(data.training_clips_of(1, 2)), augment_clips(first.clips, first.sample_seeds))
 
 
 def test_test_videos_need_no_label_and_no_training_split(study):

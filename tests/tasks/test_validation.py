@@ -111,6 +111,9 @@ def test_the_temperature_that_is_fitted_is_used_and_kept(tmp_path):
     trainer.save_checkpoint(tmp_path / "best.ckpt")
     loaded = load_task(ClassificationTask, tmp_path / "best.ckpt", "--classifier", torch.device("cpu"))
     assert torch.equal(loaded.score_clips(batch.clips), task.score_clips(batch.clips))
+    resumed = ClassificationTask(Brightness(), crop_size=4, roi_context=1.0, **OPTIMISER, calibrate=True)
+    resumed.on_load_checkpoint(torch.load(tmp_path / "best.ckpt", weights_only=True))
+    assert resumed.hparams["temperature"] == temperature
 
 
 class LeftSide(Brightness):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
 from wauve_dist.data.augmentation import augment_clips, mix_clips
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, balanced, track_spans, windows_of
@@ -31,9 +29,10 @@ from wauve_dist.data.datasets import (
 )
 from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.frame_store import frame_recipes
-from wauve_dist.data.loaders import ResumableLoader, loader_options
+from wauve_dist.data.loaders import loader_options
 from wauve_dist.data.manifest_columns import covariate_values, group_of_each, missing_counts, require_columns
-from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
+from wauve_dist.data.samplers import TrainingSampler
+from wauve_dist.data.study_datamodule import StudyDataModule
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import (
     CLIP_LENGTH,
@@ -43,131 +42,10 @@ from wauve_dist.structures.clips import (
     listed_key_frames,
     require_key_frames,
 )
-from wauve_dist.structures.tables import TRACKS, read_manifest, read_table
-
-_Batch = TypeVar("_Batch", ClipBatch, FrameBatch)
-
-_SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+from wauve_dist.structures.tables import TRACKS, read_table
 
 
-class _DataModule(pl.LightningDataModule):
-    """Loaders whose order depends on (seed, epoch, rank) only; wants ``use_distributed_sampler=False``."""
-
-    def __init__(self, manifest: str, batch_size: int, num_workers: int, seed: int, cache_dir: str) -> None:
-        super().__init__()
-        self._manifest, self._cache_dir = Path(manifest), Path(cache_dir)
-        self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
-        self._known: set[str] = set()
-        self._resumable_loader: ResumableLoader[Any] | None = None
-        self._position: dict[str, int] | None = None
-
-    def prepare_data(self) -> None:
-        """Fill the cache in one process per node before the others look for it."""
-        function = self.trainer.state.fn if self.trainer else None
-        self.setup(function.value if function else "fit")
-
-    def _videos(self, stage: str) -> dict[str, pd.DataFrame]:
-        """Read the manifest's rows of every split that a stage needs, ordered by video."""
-        manifest = read_manifest(self._manifest).sort_values("video_id", ignore_index=True)
-        if "split" not in manifest:
-            raise ValueError(
-                f"{self._manifest}: has no column 'split'. Add it, with train, val or test for every video."
-            )
-        self._known = set(manifest["video_id"])
-        videos = {split: manifest[manifest["split"] == split] for split in _SPLITS_OF_STAGE[stage]}
-        for split, rows in videos.items():
-            if rows.empty:
-                raise ValueError(f"{self._manifest}: no video has split {split!r}. Assign some to it.")
-        return videos
-
-    def _check_known(self, video_ids: pd.Series, source: Path) -> None:
-        if unknown := sorted(set(video_ids) - self._known):
-            raise ValueError(
-                f"{source}: names {len(unknown)} videos that {self._manifest} does not list: "
-                f"{', '.join(map(repr, unknown[:5]))}{', …' if len(unknown) > 5 else ''}. "
-                "Add them to the manifest, or use the files that belong together."
-            )
-
-    def _cached(self, recipes: Mapping[str, ArrayRecipe], title: str) -> dict[str, Path]:
-        paths = cached_arrays(list(recipes.values()), self._cache_dir, self._num_workers, title)
-        return dict(zip(recipes, paths, strict=True))
-
-    @staticmethod
-    def _report_missing(split: str, rows: pd.DataFrame, found: set[str], what: str, source: Path) -> None:
-        """Warn of videos that give no sample; raise where none is left."""
-        missing = [video_id for video_id in rows["video_id"] if video_id not in found]
-        message = f"{source}: {len(missing)} of {len(rows)} videos of split {split!r} have no {what}"
-        if len(missing) == len(rows):
-            raise ValueError(f"{message}. Were it and the manifest made from the same data?")
-        if missing:
-            rank_zero_warn(f"{message} and take no part: {', '.join(missing)}.")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where training is within its epoch, and what must stay for it to go on there."""
-        assert self._resumable_loader is not None, "a checkpoint is saved in training"
-        return {
-            "num_training_samples": self._num_training_samples(),
-            "global_batch_size": self._global_batch_size(),
-            "position": self._resumable_loader.state_dict(),
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where training was; Lightning's own way comes after its loaders have started.
-
-        Raises:
-            ValueError: with this data, or on this number of processes, steps would have other samples than before.
-        """
-        if (num_samples := self._num_training_samples()) != state_dict["num_training_samples"]:
-            raise ValueError(
-                f"The run was saved with {state_dict['num_training_samples']} training samples, and now there are "
-                f"{num_samples}. Carry on with the data it was started on, or start a new run with --weights."
-            )
-        saved, now = state_dict["global_batch_size"], self._global_batch_size()
-        if saved != now:
-            per_sample = now // self._batch_size  # processes x accumulated batches
-            remedy = (
-                f"Carry on with --data.batch_size {saved // per_sample}."
-                if saved % per_sample == 0
-                else f"Carry on with a number of processes that divides {saved}."
-            )
-            raise ValueError(
-                f"The run was saved with {saved} samples a step over all processes, and now a step has {now}: "
-                f"its schedule and its order of samples would be others. {remedy}"
-            )
-        self._position = state_dict["position"]
-        if self._resumable_loader is not None:  # a sharded strategy restores last
-            self._resumable_loader.load_state_dict(self._position)
-
-    def _global_batch_size(self) -> int:
-        accumulated = self.trainer.accumulate_grad_batches if self.trainer else 1
-        return self._batch_size * self._rank_and_world_size()[1] * accumulated
-
-    def _num_training_samples(self) -> int:
-        raise NotImplementedError
-
-    def _training_loader(self, dataset: Dataset[_Batch]) -> DataLoader[_Batch]:
-        sampler = TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size())
-        options = loader_options(self._batch_size, self._num_workers)
-        self._resumable_loader = ResumableLoader(dataset, sampler, **options)
-        if self._position is not None:
-            self._resumable_loader.load_state_dict(self._position)
-        return self._resumable_loader
-
-    def _evaluation_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
-        rank, world_size = self._rank_and_world_size()
-        if num_samples < world_size:  # Lightning needs a batch on every rank
-            raise ValueError(
-                f"{num_samples} evaluation samples do not reach {world_size} processes. "
-                "Use fewer devices (--trainer.devices) or more data."
-            )
-        sampler = EvaluationSampler(num_samples, rank, world_size)
-        return DataLoader(dataset, sampler=sampler, **loader_options(self._batch_size, self._num_workers))
-
-    def _rank_and_world_size(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-class ClipDataModule(_DataModule):
+class ClipDataModule(StudyDataModule):
     """Clips of adjacent lesion crops: random ones to train on, the paper's to evaluate on.
 
     Args:
@@ -313,8 +191,23 @@ class ClipDataModule(_DataModule):
 
     def train_dataloader(self) -> DataLoader[ClipBatch]:
         """Random clips of the training videos."""
-        dataset = TrainingClips(self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed)
-        return self._training_loader(dataset)
+        return self._training_loader(self._training_clips())
+
+    def training_clips_of(self, epoch: int, num_batches: int) -> Iterator[Tensor]:
+        """Yield the first augmented clips of an epoch once more: uint8 [N, T, S, S] on the CPU, this rank's share.
+
+        Args:
+            epoch: decides which.
+            num_batches: at most.
+        """
+        sampler = TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size())
+        sampler.set_epoch(epoch)
+        loader = DataLoader(self._training_clips(), sampler=sampler, **loader_options(self._batch_size, 0))
+        for batch in islice(loader, num_batches):
+            yield augment_clips(batch.clips, batch.sample_seeds)
+
+    def _training_clips(self) -> TrainingClips:
+        return TrainingClips(self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed)
 
     def _num_training_samples(self) -> int:
         return len(self._cropped["train"]) * self._clips_per_video
@@ -344,7 +237,7 @@ class ClipDataModule(_DataModule):
         return batch._replace(clips=clips, labels=labels)
 
 
-class FrameDataModule(_DataModule):
+class FrameDataModule(StudyDataModule):
     """Annotated frames for the detector; frames without a lesion are negatives.
 
     Args:

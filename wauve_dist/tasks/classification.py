@@ -243,6 +243,11 @@ class ClassificationTask(pl.LightningModule):
         self.hparams["temperature"] = temperature
         self.log("val/temperature", temperature)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the temperature of the last validation."""
+        if self.hparams["calibrate"]:
+            self.hparams["temperature"] = checkpoint["hyper_parameters"]["temperature"]
+
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its per-step schedule."""
         layer_decay = self.hparams["layer_decay"]
