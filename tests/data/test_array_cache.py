@@ -6,7 +6,7 @@ import pytest
 from barcodes import barcode, write_video
 
 from wauve_dist.data import crop_cache
-from wauve_dist.data.array_cache import cached_arrays, open_array
+from wauve_dist.data.array_cache import OnlineArray, cached_arrays, open_array
 from wauve_dist.data.crop_cache import crop_recipes
 from wauve_dist.data.crops import crop_roi
 from wauve_dist.data.decoding import decode_frames
@@ -75,6 +75,27 @@ def test_a_video_is_decoded_once_until_it_or_its_boxes_change(videos, tracks, tm
     write_video(videos["a"], [barcode(9)] * 12, "ffv1", "gray")
     assert crop_paths(videos, tracks, cache)["b"] == first["b"]
     assert decoded[5:] == ["a"]
+
+
+def test_what_may_not_be_kept_is_made_in_memory_bit_for_bit_as_in_the_cache(videos, tracks, tmp_path, monkeypatch):
+    recipes = crop_recipes(videos, tracks, SIZE, CONTEXT)
+    recipes["frames"] = frame_recipes(videos, frames_table([1, 5, 9]), 8)["a"]
+    paths = cached_arrays(list(recipes.values()), tmp_path / "cache", 0, "Arrays")
+    before = set(tmp_path.rglob("*"))
+    for recipe, path in zip(recipes.values(), paths, strict=True):
+        online = open_array(OnlineArray(recipe))
+        np.testing.assert_array_equal(online, open_array(path))
+        assert not online.flags.writeable
+    assert set(tmp_path.rglob("*")) == before
+
+    decoded = []
+    monkeypatch.setattr(
+        crop_cache, "decode_frames", lambda path, *rest: decoded.append(path.stem) or decode_frames(path, *rest)
+    )
+    a, b = OnlineArray(recipes["a"]), OnlineArray(recipes["b"])
+    for source in (a, a, b, a):
+        open_array(source)
+    assert decoded == ["a", "b"]
 
 
 def test_a_renamed_video_is_the_same_video(videos, tracks, tmp_path):

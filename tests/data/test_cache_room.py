@@ -20,13 +20,13 @@ ROW_BYTES = SIDE * SIDE
 class CountingRecipe(NamedTuple):
     """Row k of its array is k throughout. While ``stall`` exists, it stops after the first row.
 
-    With fewer rows foreseen than it writes, the disk has less room than was thought, as if others filled it too.
+    It writes an ``other_file`` of two rows, if one is named, as other users of the disk would.
     """
 
     video: Path
     num_rows: int
-    num_foreseen: int
     stall: Path
+    other_file: Path | None = None
 
     @property
     def settings(self):
@@ -34,10 +34,11 @@ class CountingRecipe(NamedTuple):
 
     @property
     def shape(self):
-        return self.num_foreseen, SIDE, SIDE
+        return self.num_rows, SIDE, SIDE
 
-    def fill(self, target):
-        array = new_array(target, (self.num_rows, SIDE, SIDE))
+    def fill(self, array):
+        if self.other_file:
+            new_array(self.other_file, (2, SIDE, SIDE))
         for row in range(self.num_rows):
             array[row] = row
             while self.stall.exists():
@@ -49,7 +50,7 @@ def recipes(folder, *nums_rows):
     for number, num_rows in enumerate(nums_rows):
         video = folder / f"{number}.avi"
         video.write_text(f"video {number}")
-        made.append(CountingRecipe(video, num_rows, num_rows, folder / "stall"))
+        made.append(CountingRecipe(video, num_rows, folder / "stall"))
     return made
 
 
@@ -74,12 +75,14 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(small_disk, tmp_path
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_disk_that_fills_up_meanwhile_stops_the_work_and_keeps_what_is_whole(small_disk, tmp_path, num_workers):
-    (whole,) = cached_arrays(recipes(tmp_path, 3), small_disk, 0, "Arrays")
-    (_, greedy) = recipes(tmp_path, 3, 6)
-    with pytest.raises(CacheFullError, match=r"its disk filled up: there is no room .* of 1\.avi"):
-        cached_arrays([greedy._replace(num_foreseen=1)], small_disk, num_workers, "Arrays")
-    assert list(small_disk.iterdir()) == [whole]
-    np.testing.assert_array_equal(np.load(whole)[:, 0, 0], [0, 1, 2])
+    cached_arrays(recipes(tmp_path, 3), small_disk, 0, "Arrays")
+    _, first, second = recipes(tmp_path, 3, 2, 2)
+    missing = [first._replace(other_file=small_disk / "other"), second]
+    with pytest.raises(CacheFullError, match=r"its disk filled up: there is no room .* of [12]\.avi"):
+        cached_arrays(missing, small_disk, num_workers, "Arrays")
+    kept = [np.load(path)[:, 0, 0].tolist() for path in small_disk.glob("*.npy")]
+    assert [0, 1, 2] in kept
+    assert sorted(kept) in ([[0, 1, 2]], [[0, 1], [0, 1, 2]])
 
 
 def test_a_limit_counts_what_is_there_already(tmp_path):

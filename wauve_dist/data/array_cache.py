@@ -1,4 +1,4 @@
-"""Arrays made from videos once, kept on disk as one .npy per video, and read through memory maps.
+"""Arrays made from videos once, kept on disk as one .npy per video, and read through memory maps; or never kept.
 
 A file is named by the hash of everything that decides its content, so it never goes stale and is never rewritten:
 another video, box or setting gives another name. Several processes may build one cache at once; each moves whole
@@ -54,8 +54,8 @@ class ArrayRecipe(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Of the array, which is uint8."""
 
-    def fill(self, target: Path) -> None:
-        """Decode the video once and write the array to ``target`` (see ``new_array``).
+    def fill(self, array: NDArray[np.uint8]) -> None:
+        """Decode the video once and write every element of an array of ``shape``.
 
         Raises:
             ValueError: the video and the recipe do not fit; the message names the video.
@@ -94,6 +94,31 @@ def cached_arrays(
     return paths
 
 
+class OnlineArray:
+    """An array that may not be kept on disk: made from its video, in memory, whenever it is opened.
+
+    Args:
+        recipe: of the array; what is made is what the cache would hold.
+    """
+
+    def __init__(self, recipe: ArrayRecipe) -> None:
+        self._recipe = recipe
+
+    def open(self) -> NDArray[np.uint8]:
+        """Return the array; the last two that were opened in this process are at hand."""
+        return _in_memory(self)
+
+    def make(self) -> NDArray[np.uint8]:
+        """Decode the video."""
+        array = np.empty(self._recipe.shape, np.uint8)
+        self._recipe.fill(array)
+        array.flags.writeable = False
+        return array
+
+
+_in_memory = lru_cache(maxsize=2)(OnlineArray.make)  # clips and frames of one video are often wanted in a row
+
+
 def new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Create a .npy to be filled through a map, with its place on the disk taken.
 
@@ -105,9 +130,13 @@ def new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return array
 
 
-@lru_cache(maxsize=32_768)  # a process may have 65,530 maps on Linux
-def open_array(path: Path) -> NDArray[np.uint8]:
-    """Map a cached array for reading; its content never changes, so the map is kept open."""
+def open_array(source: Path | OnlineArray) -> NDArray[np.uint8]:
+    """Return an array for reading, mapped from the cache or made on the spot."""
+    return source.open() if isinstance(source, OnlineArray) else _mapped(source)
+
+
+@lru_cache(maxsize=32_768)  # a process may have 65,530 maps on Linux; what is mapped never changes
+def _mapped(path: Path) -> NDArray[np.uint8]:
     with path.open("rb") as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -182,7 +211,7 @@ def _executor(num_workers: int) -> Executor:
 def _write(recipe: ArrayRecipe, path: Path) -> None:
     try:
         with atomic_write(path) as temporary:
-            recipe.fill(temporary)
+            recipe.fill(new_array(temporary, recipe.shape))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from wauve_dist.data.array_cache import open_array
+from wauve_dist.data.array_cache import new_array, open_array
 from wauve_dist.data.clip_sampling import windows_of
 from wauve_dist.data.crop_cache import crop_recipes
 from wauve_dist.data.crops import crop_roi
@@ -147,7 +147,7 @@ def _one_pass(path: Path, tracks: pd.DataFrame, clips: Sequence[Clip]) -> NDArra
     recipe = crop_recipes({"video": path}, tracks, _CROP_SIZE, _CONTEXT)["video"]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         target = Path(folder) / "crops.npy"
-        recipe.fill(target)
+        recipe.fill(new_array(target, recipe.shape))
         crops = open_array(target)
         windows = windows_of(clips, recipe.track_ids, recipe.frames)
         return np.stack([crops[window.first_row : window.first_row + CLIP_LENGTH] for window in windows])

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from wauve_dist.data.array_cache import new_array
 from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import Decoder, VideoError, decode_frames
 
@@ -47,12 +47,11 @@ class CropRecipe(NamedTuple):
         """Of the array."""
         return len(self.frames), self.size, self.size
 
-    def fill(self, target: Path) -> None:
+    def fill(self, array: NDArray[np.uint8]) -> None:
         """Write uint8 [T, S, S], rows in the recipe's order."""
         row_of = {key: row for row, key in enumerate(zip(self.track_ids, self.frames, strict=True))}
         tracks = pd.DataFrame(self.boxes_xyxy, columns=_BOX_COLUMNS)
         tracks = tracks.assign(track_id=self.track_ids, frame=self.frames)
-        array = new_array(target, self.shape)
         try:
             for track_id, frame, crop in track_crops(
                 decode_frames(self.video, self.decoder), tracks, self.size, self.context

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from wauve_dist.data.array_cache import open_array
+from wauve_dist.data.array_cache import OnlineArray, open_array
 from wauve_dist.data.augmentation import augment_frame
 from wauve_dist.data.batch_buffers import lend_tensor
 from wauve_dist.data.batches import ClipBatch, FrameBatch
@@ -25,7 +25,7 @@ class CroppedVideo(NamedTuple):
         video_id: its name.
         patient_id: whose it is.
         label: 1 malignant, 0 benign, NaN unknown.
-        crops: file of uint8 [T, S, S].
+        crops: where its uint8 [T, S, S] come from.
         spans: its tracks that are long enough for a clip.
         clips: what is judged of it in evaluation; empty in training.
         covariates: F numbers of the manifest, NaN where missing.
@@ -34,7 +34,7 @@ class CroppedVideo(NamedTuple):
     video_id: str
     patient_id: str
     label: float
-    crops: Path
+    crops: Path | OnlineArray
     spans: Sequence[TrackSpan]
     clips: Sequence[ClipWindow]
     covariates: Sequence[float] = ()
@@ -120,14 +120,14 @@ class StoredFrame(NamedTuple):
     Attributes:
         video_id: its video.
         frame: its number in the video, from 0.
-        store: file of uint8 [K, H, W].
+        store: where uint8 [K, H, W] come from.
         row: the frame's row in it.
         boxes_xyxy: float32 [N, 4], absolute pixels; N is 0 without lesion.
     """
 
     video_id: str
     frame: int
-    store: Path
+    store: Path | OnlineArray
     row: int
     boxes_xyxy: NDArray[np.float32]
 

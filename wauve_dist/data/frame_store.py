@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from wauve_dist.data.array_cache import new_array
 from wauve_dist.data.decoding import Decoder, decode_frames
 
 
@@ -41,9 +41,8 @@ class FrameRecipe(NamedTuple):
         """Of the array."""
         return len(self.frames), self.height, self.width
 
-    def fill(self, target: Path) -> None:
+    def fill(self, array: NDArray[np.uint8]) -> None:
         """Write uint8 [K, H, W]."""
-        array = new_array(target, self.shape)
         row_of = {frame: row for row, frame in enumerate(self.frames)}
         num_frames = 0
         for number, frame in enumerate(decode_frames(self.video, self.decoder)):

@@ -144,6 +144,7 @@ def _clip_by_clip(videos: list[CroppedVideo], seed: int) -> Callable[[int], Iter
 
     def clip(epoch: int, sample: int) -> tuple[torch.Tensor, float]:
         video = videos[sample // _CLIPS_PER_VIDEO]
+        assert isinstance(video.crops, Path)
         crops: NDArray[np.uint8] = np.load(video.crops, mmap_mode="r")
         start = np.random.default_rng([seed, epoch, sample]).integers(_CROPS_PER_VIDEO // 2 - CLIP_LENGTH + 1)
         return torch.from_numpy(np.array(crops[start : start + CLIP_LENGTH])), video.label

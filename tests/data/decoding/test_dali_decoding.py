@@ -5,7 +5,7 @@ import torch
 from barcodes import barcode, number_of, write_video
 from PIL import Image
 
-from wauve_dist.data.array_cache import cached_arrays
+from wauve_dist.data.array_cache import OnlineArray, cached_arrays
 from wauve_dist.data.crop_cache import crop_recipes
 from wauve_dist.data.decoding import VideoError, dali
 from wauve_dist.data.decoding import decode_frames as decode_by
@@ -115,7 +115,7 @@ def test_the_crop_cache_and_the_frame_store_decode_with_the_one_that_is_asked_fo
     (tmp_path / "a.avi").unlink()
     write_video(video, noise(12), "libx264", "yuv420p")
     with pytest.raises(VideoError, match="DALI cannot decode h264 on the CPU"):
-        crop_recipes({"a": video}, tracks, 32, 1.5, "dali")["a"].fill(tmp_path / "crops.npy")
+        OnlineArray(crop_recipes({"a": video}, tracks, 32, 1.5, "dali")["a"]).make()
 
 
 @pytest.mark.gpu
