@@ -4,7 +4,7 @@ from captum.attr import LayerGradCam
 from independent_i3d import with_random_norms
 from torch import nn
 
-from wauve_dist.models.class_activation import attention_rollout, class_activation
+from wauve_dist.models.class_activation import attention_rollout, class_activation, strided_grid
 from wauve_dist.models.classifiers.i3d import I3DResNet50
 from wauve_dist.models.classifiers.resnet import ResNet50
 from wauve_dist.models.classifiers.slowfast import SlowFastResNet50
@@ -59,6 +59,22 @@ def test_a_map_follows_its_pattern_by_whole_cells():
     stride = 8  # of these layers: 32 pixels of the clip
     assert (moved - still).abs().max() > 0.01
     torch.testing.assert_close(moved[8:40, 8 + stride : 40], still[8:40, 8 : 40 - stride], atol=1e-5, rtol=0)
+
+
+def test_a_cell_of_a_trunk_looks_at_the_place_where_its_grid_says():
+    """The pixels' influence on a cell, measured by its gradient, is centred there, and not half a cell further on."""
+    torch.manual_seed(0)
+    network = with_random_norms(ResNet50(dropout=0.0))
+    picture = torch.randn(1, 3, 320, 320, requires_grad=True)
+    features = network.trunk(picture)
+    middle = 5  # pixel 160: as much of the picture lies before it as behind it
+    (features[0, :, middle, middle] * torch.randn(2048)).sum().backward()
+    influence = picture.grad.abs().sum(dim=(0, 1))
+    grid = strided_grid(features.shape[-1], 320)
+    for side in (0, 1):
+        profile = influence.sum(dim=side)
+        centre = (profile * (torch.arange(320) + 0.5)).sum() / profile.sum()
+        assert centre.item() == pytest.approx(320 * (grid.first + grid.pitch * middle), abs=3)
 
 
 def test_class_activation_by_hand():

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.drawing import GREEN, LINE, BoxXyxy, draw_box, draw_label, scaled, score_colour
 from wauve_dist.inference.heat_drawing import tinted
-from wauve_dist.inference.heat_maps import HeatMaps, place, region
+from wauve_dist.inference.heat_maps import HeatMaps, PlacedMap, place, region
 
 _LETTER_SIZE = 24
 
@@ -70,7 +70,7 @@ class Annotator:
         context = self.maps.roi_context
         picture = tinted(
             scaled(frame, width, height),
-            [place(self._cells[track, number], box, context, height, width) for track, box in judged.items()],
+            [self._placed(track, number, box, context, height, width) for track, box in judged.items()],
             self.maps.kind,
             self._limit,
         )
@@ -83,8 +83,13 @@ class Annotator:
     def heat_of_region(self, track_id: int, number: int, crop: GreyFrame) -> Image.Image:
         """Draw a clip's map over the region itself, uint8 [S, S]."""
         side = len(crop)
-        placed = place(self._cells[track_id, number], (0, 0, side, side), 1, side, side)
+        placed = self._placed(track_id, number, (0, 0, side, side), 1, side, side)
         return tinted(scaled(crop, side, side), [placed], self.maps.kind, self._limit)
+
+    def _placed(
+        self, track_id: int, number: int, box_xyxy: BoxXyxy, context: float, height: int, width: int
+    ) -> PlacedMap:
+        return place(self._cells[track_id, number], self.maps.cell_grid, box_xyxy, context, height, width)
 
     def _scaled_boxes(self, number: int, frame: GreyFrame, width: int, height: int) -> dict[int, BoxXyxy]:
         across, down = width / frame.shape[1], height / frame.shape[0]

@@ -1,6 +1,6 @@
 """The maps of a video's clips: coarse cells, brought to the pixels of the region that the classifier saw.
 
-Shapes: T frames of a clip; T', H', W' cells of its map, which divide the clip evenly.
+Shapes: T frames of a clip; T', H', W' cells of its map.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.drawing import BoxXyxy
 from wauve_dist.inference.pipeline import Classifier, batches, cut_clips
+from wauve_dist.models.class_activation import CellGrid, even_grid, strided_grid
 from wauve_dist.models.classifiers.clip_classifier import MapKind
 from wauve_dist.structures.clips import Clip
 
@@ -30,12 +31,14 @@ class HeatMaps:
     Attributes:
         kind: what their values are.
         clip_length: T.
+        crop_size: side of the clips, pixels.
         roi_context: side of the region over the longer side of the lesion's box.
         cells: of each clip, float32 [T', H', W'].
     """
 
     kind: MapKind
     clip_length: int
+    crop_size: int
     roi_context: float
     cells: Mapping[Clip, Float32Array]
 
@@ -50,18 +53,26 @@ class HeatMaps:
         rows, columns = next(iter(self.cells.values())).shape[1:]
         return rows, columns
 
+    @property
+    def cell_grid(self) -> CellGrid:
+        """Where the cells lie along a side of the region, which is square as the clips are."""
+        num_cells, _ = self.grid
+        return even_grid(num_cells) if self.kind == "attention" else strided_grid(num_cells, self.crop_size)
+
     def by_frame(self) -> dict[tuple[int, int], Float32Array]:
         """Interpolate linearly in time.
 
         Returns:
             (track_id, frame) to float32 [H', W'].
         """
+        if not self.cells:
+            return {}
+        num_cells = len(next(iter(self.cells.values())))
+        weights = interpolation(num_cells, even_grid(num_cells), 0, self.clip_length, range(self.clip_length))
         return {
             (clip.track_id, clip.start_frame + offset): cells
             for clip, coarse in self.cells.items()
-            for offset, cells in enumerate(
-                np.tensordot(interpolation(len(coarse), 0, self.clip_length, range(self.clip_length)), coarse, 1)
-            )
+            for offset, cells in enumerate(np.tensordot(weights, coarse, 1))
         }
 
 
@@ -103,15 +114,20 @@ def find_maps(
             maps = classifier.classifier.maps(crops).float().cpu().numpy()
         cells.update(zip((clip for clip, _ in batch), maps, strict=True))
     return HeatMaps(
-        classifier.classifier.map_kind, classifier.clip_rule.clip_length, classifier.hparams.roi_context, cells
+        classifier.classifier.map_kind,
+        classifier.clip_rule.clip_length,
+        classifier.hparams.crop_size,
+        classifier.hparams.roi_context,
+        cells,
     )
 
 
-def place(cells: Float32Array, box_xyxy: BoxXyxy, context: float, height: int, width: int) -> PlacedMap:
+def place(cells: Float32Array, grid: CellGrid, box_xyxy: BoxXyxy, context: float, height: int, width: int) -> PlacedMap:
     """Put a map back where ``data.crops.crop_roi`` cut its region, interpolating linearly between the cells' centres.
 
     Args:
         cells: [H', W'].
+        grid: where they lie along either side of the region.
         box_xyxy: the lesion's box, pixels of the picture.
         context: side of the region over the box's longer side.
         height: of the picture, pixels.
@@ -119,8 +135,8 @@ def place(cells: Float32Array, box_xyxy: BoxXyxy, context: float, height: int, w
     """
     left, top, right, bottom = region(box_xyxy, context)
     rows, columns = _pixels_within(top, bottom, height), _pixels_within(left, right, width)
-    down = interpolation(cells.shape[0], top, bottom, rows)
-    across = interpolation(cells.shape[1], left, right, columns)
+    down = interpolation(cells.shape[0], grid, top, bottom, rows)
+    across = interpolation(cells.shape[1], grid, left, right, columns)
     return PlacedMap(slice(rows.start, rows.stop), slice(columns.start, columns.stop), down @ cells @ across.T)
 
 
@@ -132,13 +148,12 @@ def region(box_xyxy: BoxXyxy, context: float) -> BoxXyxy:
     return left, top, left + side, top + side
 
 
-def interpolation(num_cells: int, start: float, stop: float, pixels: range) -> Float32Array:
+def interpolation(num_cells: int, grid: CellGrid, start: float, stop: float, pixels: range) -> Float32Array:
     """Weights of linear interpolation between cells; beyond the outermost centres their values go on.
 
-    Where every cell covers the same whole number of pixels, the mean over the pixels is the mean over the cells.
-
     Args:
-        num_cells: that divide the stretch from ``start`` to ``stop`` evenly.
+        num_cells: along the stretch from ``start`` to ``stop``.
+        grid: where they lie in it.
         start: pixels.
         stop: pixels.
         pixels: their numbers; pixel 0 reaches from 0 to 1.
@@ -146,7 +161,7 @@ def interpolation(num_cells: int, start: float, stop: float, pixels: range) -> F
     Returns:
         [pixels, num_cells], rows that sum to 1.
     """
-    positions = (np.asarray(pixels) + 0.5 - start) / (stop - start) * num_cells - 0.5
+    positions = ((np.asarray(pixels) + 0.5 - start) / (stop - start) - grid.first) / grid.pitch
     distances = np.abs(positions.clip(0, num_cells - 1)[:, None] - np.arange(num_cells))
     weights: Float32Array = np.clip(1 - distances, 0, None).astype(np.float32)
     return weights

@@ -5,10 +5,47 @@ Shapes: N clips, C channels, T frames, H and W of a map; P = H W patches a frame
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+# The convolutional trunks halve their pictures five times.
+_TRUNK_STRIDE = 32
+
+
+class CellGrid(NamedTuple):
+    """Where the cells of a map lie along a side of what it shows, as shares of that side.
+
+    Attributes:
+        first: centre of the first cell.
+        pitch: from one cell's centre to the next one's.
+    """
+
+    first: float
+    pitch: float
+
+
+def even_grid(num_cells: int) -> CellGrid:
+    """Cells that divide the side evenly, as a transformer's patches do."""
+    return CellGrid(0.5 / num_cells, 1 / num_cells)
+
+
+def strided_grid(num_cells: int, num_pixels: int) -> CellGrid:
+    """Cells of a convolutional trunk, centred on every 32nd pixel from the first one on.
+
+    Its strided convolutions have odd kernels and pad both sides alike, so that the first output of each is centred on
+    its first input (Araujo et al. 2019, "Computing receptive fields of convolutional neural networks"). Cells drawn as
+    if they divided the picture evenly would lie 15.5 pixels too far to the right and too low.
+
+    Args:
+        num_cells: along the side.
+        num_pixels: of the clip, along the side.
+    """
+    assert num_cells == math.ceil(num_pixels / _TRUNK_STRIDE), "another stride than the trunks have"
+    return CellGrid(0.5 / num_pixels, _TRUNK_STRIDE / num_pixels)
 
 
 def class_activation(features_NCTHW: Tensor, weight_C: Tensor) -> Tensor:
