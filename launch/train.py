@@ -16,6 +16,8 @@ Train the lesion detector or the clip classifier; the config decides which.
                      (.pyth, Caffe2's .pkl), a 2D ImageNet ResNet-50 of torchvision or timm (.pth)
   --weights_ignore P tensors that need not fit, as patterns: '*.classifier.*' for a file with other classes
   --wandb MODE       offline (default, nothing leaves the machine), online or disabled
+  --wandb_media KEY  also log pictures of validation lesions, under names that the secret in the file KEY makes
+  --wandb_checkpoint also log weights and settings of best and last as an artifact
   --KEY VALUE        override any key of the config: --model.lr 1e-3 --data.batch_size 4 --trainer.devices 8
   --print_config     print the resolved config and stop
   --help-all         list every key of model, data and trainer with its meaning (imports torch: some seconds)

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from runs import REPOSITORY, argv, finish
+from runs import REPOSITORY, argv, finish, same
 from wandb_files import config, history, records, summary
 
 CLINIC, PATIENT = "Klinik_Sued", "MUELLER^ANNA"
@@ -37,6 +37,10 @@ def planted_data(tiny_study_data, tmp_path_factory):
     return data
 
 
+def artifacts(run):
+    return [record.artifact for record in records(run) if record.WhichOneof("record_type") == "artifact"]
+
+
 def with_wandb(out, data, *options, mode="offline", devices=1):
     command = argv(out, data, *options, devices=devices)
     return [*(word for word in command if word != "--wandb=disabled"), f"--wandb={mode}"]
@@ -47,7 +51,8 @@ def two_ranks(planted_data, tmp_path_factory):
     """Three epochs on two processes."""
     out = tmp_path_factory.mktemp("two_ranks") / "run"
     secret = out.parent / "secret"
-    finish(with_wandb(out, planted_data, f"--wandb_media={secret}", devices=2), out.parent / "log.txt")
+    asked = [f"--wandb_media={secret}", "--wandb_checkpoint", "--trainer.enable_progress_bar=true"]
+    finish(with_wandb(out, planted_data, *asked, devices=2), out.parent / "log.txt")
     return out
 
 
@@ -81,14 +86,15 @@ def test_nothing_is_said_of_host_user_program_or_console(run):
 def test_pictures_are_regions_of_interest_not_frames(two_ranks, planted_data):
     crops = [np.load(path, mmap_mode="r") for path in (planted_data / "cache").rglob("*.npy")]
     known = {hashlib.sha256(np.ascontiguousarray(crop)).hexdigest() for video in crops for crop in video}
-    pictures = []
-    for path in (two_ranks / "wandb").rglob("*"):
-        if path.is_file() and path.read_bytes()[:4] == b"\x89PNG":
-            pictures.append(np.asarray(Image.open(path)))
-    assert len(pictures) >= 4
-    for picture in pictures:
-        assert picture.shape == (64, 64)
-        assert hashlib.sha256(np.ascontiguousarray(picture)).hexdigest() in known
+    files = [path for path in (two_ranks / "wandb").rglob("*") if path.is_file()]
+    pictures = [np.asarray(Image.open(path)) for path in files if path.read_bytes()[:4] == b"\x89PNG"]
+    plain = [picture for picture in pictures if picture.ndim == 2]
+    assert len(plain) >= 4
+    assert {hashlib.sha256(np.ascontiguousarray(picture)).hexdigest() for picture in plain} <= known
+    tinted = [picture for picture in pictures if picture.ndim == 3]  # what the network saw
+    assert len(tinted) >= 4
+    assert {picture.shape for picture in tinted} == {(64, 64, 3)}
+    assert all(np.ptp(picture.astype(int), axis=2).max() > 20 for picture in tinted)  # in colour
 
 
 def test_the_table_of_videos_lists_each_once_under_its_keyed_hash_worst_first(run, two_ranks, planted_data):
@@ -155,8 +161,9 @@ def test_the_run_says_what_it_was_made_from(run, two_ranks, planted_data):
     assert torch.__version__.startswith(said["environment"]["torch"])
     assert said["environment"]["processes"] == 2
     manifest = (planted_data / "manifest.csv").read_bytes()
-    assert said["data"]["manifest"] == hashlib.sha256(manifest).hexdigest()[:16]
-    assert set(said["data"]) == {"manifest", "tracks", "split"}
+    assert said["data"]["manifest_sha256"] == hashlib.sha256(manifest).hexdigest()[:16]
+    assert not any(value == "(left out)" for part in ("code", "environment", "data") for value in said[part].values())
+    assert set(said["data"]) == {"manifest_sha256", "tracks_sha256", "split_sha256"}
 
 
 def test_curves_are_drawn_of_the_best_epoch_and_the_auc_of_all(run):
@@ -169,3 +176,36 @@ def test_curves_are_drawn_of_the_best_epoch_and_the_auc_of_all(run):
         of_line = points[points["line"] == line]
         assert of_line["epoch"].tolist() == [0, 1, 2]
         assert of_line["value"].tolist() == pytest.approx([row[name] for row in validated])
+
+
+def test_the_checkpoints_are_an_artifact_of_the_weights_that_names_what_it_was_made_from(run, two_ranks):
+    models = [artifact for artifact in artifacts(run) if artifact.type == "model"]
+    logged = {alias: model for model in models for alias in {"last", "best"} & set(model.aliases)}
+    assert set(logged) == {"last", "best"}
+    record = json.loads((two_ranks / "checkpoints" / "best.ckpt.provenance.json").read_text())
+    for alias, artifact in logged.items():
+        (content,) = artifact.manifest.contents
+        loaded = torch.load(content.local_path, weights_only=True)
+        saved = torch.load(two_ranks / "checkpoints" / f"{alias}.ckpt", weights_only=True)
+        assert same(loaded["state_dict"], saved["state_dict"])
+        assert loaded["hyper_parameters"] == saved["hyper_parameters"]
+        assert not {"callbacks", "optimizer_states", "ClipDataModule"} & set(loaded)
+        metadata = json.loads(artifact.metadata)
+        assert metadata["step"] == saved["global_step"]
+        assert metadata["made_from"] == record["made_from"]
+
+
+def test_a_log_gets_one_line_an_epoch(two_ranks):
+    lines = (two_ranks.parent / "log.txt").read_text().splitlines()
+    shown = [line for line in lines if line.startswith("epoch ")]
+    assert [line.split(":")[0] for line in shown] == ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"]
+    assert all("val/auc" in line and line.endswith(" clips/s") for line in shown)
+    assert not [line for line in lines if "it/s" in line]
+
+
+def test_what_goes_to_wandb_is_refused_where_wandb_is_off(launch, tmp_path):
+    config = REPOSITORY / "configs" / "classification" / "demo.yaml"
+    options = ["--wandb=disabled", f"--wandb_media={tmp_path / 'secret'}"]
+    answer = launch("train.py", "--config", config, "--out", tmp_path / "run", *options)
+    assert answer.returncode == 2
+    assert "--wandb_media goes to W&B, which is off." in answer.stderr

@@ -19,15 +19,17 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 import wauve_dist
 from wauve_dist.models.weights import load_weights
-from wauve_dist.structures.provenance import write_provenance
+from wauve_dist.structures.provenance import sha256_of, write_provenance
 from wauve_dist.structures.pseudonyms import read_or_make_key
-from wauve_dist.training.checkpoint_files import PREVIOUS, AtomicCheckpointIO
+from wauve_dist.training.checkpoint_files import LAST, PREVIOUS, AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.deepspeed import ZeroStrategy
 from wauve_dist.training.finite_loss import FiniteLoss
 from wauve_dist.training.last_checkpoint import LastCheckpoint, Stopped
+from wauve_dist.training.progress import EpochLines, ProgressWithSpeed
 from wauve_dist.training.rank_agreement import RankAgreement
 from wauve_dist.training.requeue import requeue
+from wauve_dist.training.run_artifact import log_checkpoint
 from wauve_dist.training.run_folder import RunRecord, open_run_folder
 from wauve_dist.training.run_logging import RunDescription, build_loggers, wandb_loggers
 from wauve_dist.training.step_figures import StepFigures
@@ -101,6 +103,9 @@ class TrainingCLI(LightningCLI):
             help="log a table of validation videos with pictures of their lesions; the file holds the secret behind "
             "their names there, and is made if it does not exist",
         )
+        parser.add_argument(
+            "--wandb_checkpoint", action="store_true", help="log weights and settings of best and last as an artifact"
+        )
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
         for name in ("crop_size", "roi_context", "inputs", "key_frames", "covariates"):
@@ -136,6 +141,13 @@ class TrainingCLI(LightningCLI):
         media_key = None
         if self.config.wandb_media:
             media_key = rank_zero_only(read_or_make_key)(self.config.wandb_media, "--wandb_media")
+        figures = StepFigures()
+        progress: list[pl.Callback] = []
+        if self.config.trainer.enable_progress_bar is not False:
+            if sys.stdout.isatty():
+                progress = [ProgressWithSpeed(figures)]
+            else:
+                progress, kwargs["enable_progress_bar"] = [EpochLines(figures)], False
         # They run in this order; the save comes after the best checkpoint, whose score it holds.
         kwargs["callbacks"] = [
             StrategyAdvice(),
@@ -144,12 +156,16 @@ class TrainingCLI(LightningCLI):
             RunDescription(yaml.safe_load(config), _sources(self)),
             StepSeeds(self.config.seed_everything),
             FiniteLoss(),
-            StepFigures(),
+            figures,
+            *progress,
             ValidationLogging(media_key),
             *(self.config_init.trainer.callbacks or []),
             LastCheckpoint(self.config.out / "checkpoints", self.config.save_every_minutes, STOP_SIGNALS),
         ]
         trainer = super().instantiate_trainer(**kwargs)
+        for option in ("wandb_media", "wandb_checkpoint"):
+            if self.config[option] and not wandb_loggers(trainer):
+                raise ValueError(f"--{option} goes to W&B, which is off. Leave it out, or give --wandb offline.")
         if isinstance(trainer.strategy, _SHARD_WRITERS) and not isinstance(trainer.strategy, ZeroStrategy):
             raise ValueError(
                 f"--trainer.strategy: {type(trainer.strategy).__name__} writes a checkpoint in pieces, which nothing "
@@ -260,5 +276,10 @@ def _close(cli: TrainingCLI) -> None:
         return
     best = Path(checkpoint.best_model_path)
     (best.parent / PREVIOUS).unlink(missing_ok=True)  # best and last are what a finished run needs
-    write_provenance(best, {**_sources(cli), "config": Path(cli.config.out) / "config.yaml"})
+    sources = {**_sources(cli), "config": Path(cli.config.out) / "config.yaml"}
+    write_provenance(best, sources)
+    for logger in wandb_loggers(cli.trainer) if cli.config.wandb_checkpoint else []:
+        made_from = {role: sha256_of(path) for role, path in sources.items()}
+        for alias, path in (("last", best.with_name(LAST)), ("best", best)):
+            log_checkpoint(logger, path, alias, made_from)
     print(f"Best checkpoint: {best} ({checkpoint.monitor} {float(checkpoint.best_model_score or 'nan'):.4f})")

@@ -19,7 +19,8 @@ def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str) -> list[Logger]
     Args:
         out: run folder; gets ``metrics/version_N/metrics.csv``, N counting its resumes, and, unless W&B is disabled,
             ``wandb/``.
-        wandb_mode: ``offline`` writes files that ``wandb sync`` uploads later and needs neither account nor network.
+        wandb_mode: ``offline`` writes files that ``wandb sync`` uploads later and needs neither account nor network;
+            ``online`` has them uploaded meanwhile.
         run_id: W&B's id of the run; a resumed run continues it.
     """
     loggers: list[Logger] = [CSVLogger(out, name="metrics")]

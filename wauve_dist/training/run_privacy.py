@@ -43,7 +43,7 @@ def scrubbed(value: Any, key: str = "") -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     text = str(value)
-    is_path = key not in _NO_PATH_KEYS and (_PATH_KEYS.fullmatch(key) or Path(text).exists())
+    is_path = key not in _NO_PATH_KEYS and (_PATH_KEYS.fullmatch(key) or (text and Path(text).exists()))
     return text if not is_path and (_WORD.fullmatch(text) or _METRIC.fullmatch(text)) else _HIDDEN
 
 
@@ -60,12 +60,12 @@ def code_version() -> dict[str, object]:
 
 def environment(num_processes: int) -> dict[str, object]:
     """Return versions and devices; neither the machine's name nor the user's."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = torch.cuda.get_device_name().replace(" ", "_") if torch.cuda.is_available() else None
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         **versions,
         "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
+        "platform": f"{platform.system()}-{platform.machine()}",
         "cuda": torch.version.cuda,
         "gpu": gpu,
         "processes": num_processes,
@@ -79,10 +79,10 @@ def data_hashes(sources: Mapping[str, Path]) -> dict[str, str]:
         sources: role to file; of a ``manifest`` the hash of its splits is told too, since those of two runs may be
             the same though another column was edited.
     """
-    hashes = {role: sha256_of(path)[:_NUM_DIGITS] for role, path in sources.items()}
+    hashes = {f"{role}_sha256": sha256_of(path)[:_NUM_DIGITS] for role, path in sources.items()}
     if "manifest" in sources:
         splits = read_manifest(sources["manifest"])[["video_id", "split"]].sort_values("video_id")
-        hashes["split"] = hashlib.sha256(splits.to_csv(index=False).encode()).hexdigest()[:_NUM_DIGITS]
+        hashes["split_sha256"] = hashlib.sha256(splits.to_csv(index=False).encode()).hexdigest()[:_NUM_DIGITS]
     return hashes
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.strategies import DeepSpeedStrategy, ModelParallelStrategy
+from torch import Tensor
 
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
 from wauve_dist.training.run_charts import EpochAuc, auc_chart, classification_charts, detection_charts
 from wauve_dist.training.run_logging import wandb_loggers
-from wauve_dist.training.run_media import video_table
+from wauve_dist.training.run_media import Maps, video_table
 
 
 class ValidationLogging(pl.Callback):
     """Keeps W&B's summary and charts at the best epoch so far, by the figure that best.ckpt is chosen by.
 
     Args:
-        key: secret behind the names of videos in a table with pictures; None leaves the table out.
+        key: secret behind the names of videos in a table with pictures; None leaves the table out. Where the network
+            is spread over processes (DeepSpeed, FSDP2), the pictures show the lesions without the network's maps.
     """
 
     def __init__(self, key: bytes | None) -> None:
@@ -49,15 +53,17 @@ class ValidationLogging(pl.Callback):
             if self._key is not None:
                 loader: Any = trainer.val_dataloaders
                 videos, clips = pl_module.validation_videos, pl_module.validation_clips
-                charts["media/videos"] = video_table(videos, clips, loader.dataset, self._key)
+                charts["media/videos"] = video_table(
+                    videos, clips, loader.dataset, self._key, _maps(trainer, pl_module)
+                )
         if is_best and isinstance(pl_module, DetectionTask):
             charts |= detection_charts(pl_module.validation_truth, pl_module.validation_boxes)
         for logger in wandb_loggers(trainer):
             if charts:
-                logger.experiment.log({**charts, "trainer/global_step": trainer.global_step})
+                logger.log_metrics(charts, trainer.global_step)
             if is_best:
                 best = {"best/epoch": trainer.current_epoch, "best/step": trainer.global_step}
-                logger.experiment.summary.update({**figures, **best})
+                logger.summarize({**figures, **best})
 
 
 def _is_best(trainer: pl.Trainer, figures: dict[str, float]) -> bool:
@@ -69,3 +75,20 @@ def _is_best(trainer: pl.Trainer, figures: dict[str, float]) -> bool:
         return True
     now, before = figures[checkpoint.monitor], float(checkpoint.best_model_score)
     return now < before if checkpoint.mode == "min" else now > before
+
+
+def _maps(trainer: pl.Trainer, task: ClassificationTask) -> Maps | None:
+    """Return what computes the network's maps, 0 where it saw nothing special, on rank 0 alone.
+
+    None where the other ranks hold a part of the network.
+    """
+    if isinstance(trainer.strategy, (DeepSpeedStrategy, ModelParallelStrategy)):
+        return None
+
+    def maps(clips_NTHW: Tensor) -> Tensor:
+        assert not task.training, "a validation runs in evaluation mode"
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            seen_NTHW = task.classifier.maps(clips_NTHW.to(task.device)).float().cpu()
+        return seen_NTHW - 1 if task.classifier.map_kind == "attention" else seen_NTHW
+
+    return maps

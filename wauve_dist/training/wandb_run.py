@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 WandbMode = Literal["offline", "online", "disabled"]
 
 _PROJECT = "wauve_dist"
-_START_PATIENCE_S = 20.0
 _END_PATIENCE_S = 30.0
 
 # W&B collects host, user, program, its arguments, git's remote and the console's lines of its own accord; the last
@@ -38,15 +39,16 @@ class WandbRunLogger(WandbLogger):
 
     Args:
         out: run folder; gets ``wandb/``. Its last part is the run's name.
-        mode: ``offline`` or ``online``. Without an account, or where the server does not answer within 20 seconds,
-            an online run is logged offline.
+        mode: ``offline`` or ``online``. Both write the same files; ``online`` has them uploaded meanwhile (``Upload``).
         run_id: W&B's id of the run; a resumed run continues it.
     """
 
     def __init__(self, out: Path, mode: WandbMode, run_id: str) -> None:
         super().__init__(name=out.name, save_dir=out, project=_PROJECT, id=run_id)
-        self._mode: WandbMode = mode
+        self._folder, self._mode = out.absolute(), mode
         self._run: Run | None = None
+        self._upload: Upload | None = None
+        self._has_died = False
 
     @property
     @rank_zero_experiment
@@ -66,8 +68,30 @@ class WandbRunLogger(WandbLogger):
         super().log_hyperparams(scrubbed(params if isinstance(params, Mapping) else vars(params)))
 
     @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log figures, charts or tables of a step."""
+        with self._outlived():
+            self.experiment.log({**metrics, "trainer/global_step": step})
+
+    @rank_zero_only
+    def summarize(self, figures: Mapping[str, float]) -> None:
+        """Put figures into the run's summary."""
+        with self._outlived():
+            self.experiment.summary.update(dict(figures))
+
+    @rank_zero_only
+    def log_file(self, path: Path, alias: str, metadata: Mapping[str, object]) -> None:
+        """Log a file as a version of the run's artifact; it is copied at once."""
+        import wandb
+
+        artifact = wandb.Artifact(f"checkpoint-{self._id}", "model", metadata=dict(metadata))
+        artifact.add_file(str(path), path.name)
+        with self._outlived():
+            self.experiment.log_artifact(artifact, aliases=[alias])
+
+    @rank_zero_only
     def end(self, exit_status: int, preempted: bool = False) -> None:
-        """Tell how the run ended, and how it gets to the server if it is not there yet.
+        """Tell how the run ended, and how it gets to the server if it is not there.
 
         Args:
             exit_status: of the process; 0 is a finish, all else a failure, unless ``preempted``.
@@ -75,50 +99,75 @@ class WandbRunLogger(WandbLogger):
         """
         if self._run is None:
             return
-        if preempted:
-            self._run.mark_preempting()
-        complete = self._mode == "online"
-        try:
+        with self._outlived():
+            if preempted:
+                self._run.mark_preempting()
             self._run.finish(exit_code=exit_status)
-        except TimeoutError:
-            complete = False
-            _tell(f"the server did not take the whole run within {_END_PATIENCE_S:.0f} s.")
-        if not complete:
+        if self._upload is None or not self._upload.has_finished():
             print(f"W&B: upload with: wandb sync {Path(self._run.dir).parent}")
+
+    @contextmanager
+    def _outlived(self) -> Iterator[None]:
+        """Go on where W&B's client, a process of its own, has died."""
+        from wandb.sdk.mailbox import HandleAbandonedError
+
+        try:
+            yield
+        except (ConnectionError, HandleAbandonedError) as error:
+            if not self._has_died:
+                _tell(f"its client has died ({error!r}). The run goes on without; all figures are in metrics.csv.")
+            self._has_died = True
 
     def _start(self) -> Run:
         import wandb
 
         # Pictures in tables wait there for their upload; W&B's own choice is a folder of the user's, for all runs.
-        os.environ.setdefault("WANDB_DATA_DIR", str(Path(self.save_dir or ".").absolute() / "wandb"))
-        if self._mode == "online" and not wandb.login(prompt=False):
-            _tell("no account is set up here (wandb login), so the run is logged offline.")
-            self._mode = "offline"
-        if self._mode == "online":
-            try:
-                return self._init()
-            except wandb.Error as error:
-                _tell(f"the server cannot be used, so the run is logged offline. {error}")
-                self._mode = "offline"
-        return self._init()
-
-    def _init(self) -> Run:
-        import wandb
-
-        return wandb.init(
+        os.environ.setdefault("WANDB_DATA_DIR", str(self._folder / "wandb"))
+        run = wandb.init(
             project=_PROJECT,
             name=self._name,
-            dir=self.save_dir,
+            dir=self._folder,
             id=self._id,
             resume="allow",
-            mode="online" if self._mode == "online" else "offline",
-            settings=wandb.Settings(
-                init_timeout=_START_PATIENCE_S,
-                finish_timeout=_END_PATIENCE_S,
-                finish_timeout_raises=True,
-                **_COLLECT_NOTHING,
-            ),
+            mode="offline",
+            settings=wandb.Settings(**_COLLECT_NOTHING),
         )
+        if self._mode == "online":
+            self._upload = Upload(Path(run.dir).parent, self._folder / "wandb" / "upload.log")
+        return run
+
+
+class Upload:
+    """A process that sends a run's files to W&B while they grow.
+
+    The training never talks to the server itself: W&B's client waits for it at the start, at the end and at every
+    table, and raises where it does not answer. The process ends with this one, even where this one is killed.
+
+    Args:
+        run: W&B's folder of the run.
+        log: gets what the process says.
+    """
+
+    def __init__(self, run: Path, log: Path) -> None:
+        self._log = log
+        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes"]
+        with log.open("w") as stream:
+            self._process = subprocess.Popen(
+                [*command, str(run)], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            )
+
+    def has_finished(self) -> bool:
+        """Wait for the rest, at most 30 seconds; say so and end the process where the server has not taken it all."""
+        try:
+            status = self._process.wait(_END_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait()
+            _tell(f"the server did not take the whole run within {_END_PATIENCE_S:.0f} s.")
+            return False
+        if status != 0:
+            _tell(f"the run was not uploaded; {self._log} says why.")
+        return status == 0
 
 
 def _tell(sentence: str) -> None:
