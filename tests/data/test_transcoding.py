@@ -159,3 +159,17 @@ def test_sizes_that_nvdec_refuses_are_named(tmp_path, codec, size, other):
     source = write_video(tmp_path / "in.mkv", [np.zeros(size, np.uint8)], "ffv1", "gray")
     with pytest.raises(VideoError, match=f"is {size[1]}x{size[0]} pixels; in {codec}, NVDEC takes .* --codec {other}"):
         transcode_video(source, tmp_path / "out.mp4", TranscodeSettings(codec, 45.0))
+
+
+@pytest.mark.real
+def test_a_real_cine_clip_that_no_gpu_decodes_becomes_one_without_any_finding(real_data, tmp_path):
+    source = real_data / "cine" / "videos" / "P01_2.avi"
+    (before,) = diagnose(examine_video(source), tmp_path / "manifest.csv")
+    assert (before.severity, before.kind) == ("warning", "codec msmpeg4v2")
+    done = transcode_video(source, tmp_path / "out.mp4", SETTINGS)
+    by_hand = [
+        psnr_by_hand(*pair) for pair in zip(decode_frames(source), decode_frames(tmp_path / "out.mp4"), strict=True)
+    ]
+    assert done.num_frames == len(by_hand) == 133
+    assert done.worst_psnr_db == pytest.approx(min(by_hand))
+    assert diagnose(examine_video(tmp_path / "out.mp4"), tmp_path / "manifest.csv") == []

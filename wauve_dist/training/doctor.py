@@ -118,11 +118,15 @@ def _print(can_start: bool, checks: list[Check], videos: list[ExaminedVideo]) ->
             groups[problem.severity, problem.kind].append((video, problem))
     for (severity, kind), cases in sorted(groups.items()):
         console.print(f"{marks[severity]} {kind}: {len(cases)} of {len(videos)} videos")
+        remedies = {problem.remedy for _, problem in cases}
         for video, problem in cases[:_MAX_NAMED]:
             console.print(f"          {video.video_id}: {problem.consequence}", markup=False)
-            console.print(f"              Remedy: {problem.remedy}", markup=False)
+            if len(remedies) > 1:
+                console.print(f"              Remedy: {problem.remedy}", markup=False)
         if len(cases) > _MAX_NAMED:
             console.print(f"          … and {len(cases) - _MAX_NAMED} more; --json lists all")
+        if len(remedies) == 1:
+            console.print(f"          Remedy: {remedies.pop()}", markup=False)
     if videos:
         num_well = sum(not video.problems for video in videos)
         num_frames = sum(video.health.num_decoded for video in videos)
