@@ -40,6 +40,17 @@ def test_a_comparator_is_trained_once_and_judges_the_tracks_that_were_found_once
             assert stage.folder / "predictions.csv" in stages["report"].inputs
 
 
+def test_each_extra_is_one_option_away_from_the_paper_s_rule():
+    config = read_study_config(CONFIGS / "study" / "extras.yaml", ["--out=runs/x"])
+    stages = {stage.name: stage for stage in stages_of(config)}
+    own = {word.split("=")[0]: word for word in stages["classifier"].command}
+    for name, comparator in config.comparators.items():
+        assert comparator.classifier == config.classifier
+        changed = [word for word in stages[f"classifier-{name}"].command if word not in own.values()]
+        assert changed == [f"--out=runs/x/classifier-{name}", *comparator.options]
+        assert len(comparator.options) == 1
+
+
 @pytest.mark.parametrize(
     ("comparators", "message"),
     [

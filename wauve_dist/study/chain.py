@@ -95,7 +95,7 @@ def stages_of(config: StudyConfig) -> list[Stage]:
         trained = Stage(
             f"classifier-{name}",
             out / f"classifier-{name}",
-            training(f"classifier-{name}", comparator.classifier, f"--data.tracks={tracks}"),
+            training(f"classifier-{name}", comparator.classifier, f"--data.tracks={tracks}", *comparator.options),
             (comparator.classifier, manifest, tracks),
         )
         stages.append(trained)

@@ -34,10 +34,12 @@ class Comparator:
     Attributes:
         classifier: YAML of launch/train.py; the study sets its data.
         inputs: what it judges of a test video, each a model of the report (see ``launch/predict.py --inputs``).
+        options: of launch/train.py, in which it differs from its YAML, such as ``--model.label_smoothing=0.1``.
     """
 
     classifier: Path
     inputs: tuple[Inputs, ...] = ("all",)
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
