@@ -151,9 +151,16 @@ class Upload:
     def __init__(self, run: Path, log: Path) -> None:
         self._log = log
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes"]
+        # Else it shares this process's client, and takes it down with it.
+        environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
         with log.open("w") as stream:
             self._process = subprocess.Popen(
-                [*command, str(run)], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+                [*command, str(run)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
             )
 
     def has_finished(self) -> bool:
