@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import signal
@@ -102,6 +103,7 @@ def test_a_run_killed_at_any_moment_leaves_whole_videos_only_and_goes_on(tmp_pat
     assert len(kept) >= 3
     assert {name: made(out)[name] for name in kept} == {name: before[name] for name in kept}
     assert len(read_manifest(out / "manifest.csv")) == 6
+    assert len(list((out / "videos").iterdir())) == 2 * 6
 
 
 def test_the_doctor_finds_a_changed_byte_that_no_decoder_sees(manifest, tmp_path):
@@ -151,6 +153,22 @@ def test_other_settings_or_a_folder_in_use_are_refused(manifest, tmp_path):
         with pytest.raises(ValueError, match=r"--min-psnr .* must lie between 30 and 55 dB"):
             transcode_manifest(manifest, None, tmp_path / "other", TranscodeSettings("h264", min_psnr), 0)
     assert json.dumps(sorted(str(file) for file in tmp_path.rglob("*"))) == before
+
+
+def test_what_a_killed_run_left_is_cleared_away_and_a_running_one_is_left_alone(tmp_path):
+    write_video(tmp_path / "a.avi", [barcode(1)] * 3)
+    table = pd.DataFrame({"video_id": [".hidden"], "patient_id": ["P"], "path": ["a.avi"]})
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    out = tmp_path / "out"
+    transcode_manifest(tmp_path / "manifest.csv", None, out, SETTINGS, 0)
+    (out / "videos" / ".half.k3j2.mp4").write_bytes(b"half a video")
+    with (out / "settings.json").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another run is at work there"):
+            transcode_manifest(tmp_path / "manifest.csv", None, out, SETTINGS, 0)
+    assert (out / "videos" / ".half.k3j2.mp4").exists()
+    transcode_manifest(tmp_path / "manifest.csv", None, out, SETTINGS, 0)
+    assert sorted(made(out)) == ["%2Ehidden.mp4"]
 
 
 def test_annotations_follow_with_the_size_of_padded_frames(tmp_path):

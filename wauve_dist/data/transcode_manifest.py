@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -79,15 +81,15 @@ def transcode_manifest(
         raise ValueError(f"--num-workers {num_workers} must not be negative.")
     rows = read_manifest(manifest)
     boxes = None if annotations is None else read_annotations(annotations)
-    _claim(out, settings)
-    names = [f"videos/{quote(video_id, safe=' ')}.mp4" for video_id in rows["video_id"]]
+    names = [_file_name(video_id) for video_id in rows["video_id"]]
     jobs = [
         _Job(video_id, Path(source), out / name, settings, sector_xyxy)
         for video_id, source, name, sector_xyxy in zip(
             rows["video_id"], rows["path"], names, _sectors(rows, manifest), strict=True
         )
     ]
-    report = _transcode_all(jobs, num_workers)
+    with _claimed(out, settings):
+        report = _transcode_all(jobs, num_workers)
     table = pd.DataFrame(report).assign(video_id=rows["video_id"])
     table = table[["video_id", *Transcoded._fields]]
     with atomic_write(out / "transcoding.csv") as temporary:
@@ -120,7 +122,15 @@ def _sectors(rows: pd.DataFrame, manifest: Path) -> list[list[float] | None]:
     ]
 
 
-def _claim(out: Path, settings: TranscodeSettings) -> None:
+def _file_name(video_id: str) -> str:
+    """Any id as a file of ``out``; none is hidden, for hidden ones are what a killed run left."""
+    name = quote(video_id, safe=" ")
+    return f"videos/{'%2E' + name[1:] if name.startswith('.') else name}.mp4"
+
+
+@contextmanager
+def _claimed(out: Path, settings: TranscodeSettings) -> Iterator[None]:
+    """Hold ``out`` against other runs, and clear away what a killed one left half done."""
     claim = out / _CLAIM
     if not claim.exists():
         claim_folder(out)
@@ -131,6 +141,14 @@ def _claim(out: Path, settings: TranscodeSettings) -> None:
             f"{out}: was begun with {begun_with}, now {settings._asdict()} is asked for. Choose another --out, or give "
             "the same --codec and --min-psnr, with --mask-screen or without as before."
         )
+    with claim.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{out}: another run is at work there. Wait for it, or choose another --out.") from error
+        for leftover in (out / "videos").glob(".*"):
+            leftover.unlink()
+        yield
 
 
 def _transcode_all(jobs: Sequence[_Job], num_workers: int) -> list[Transcoded]:
