@@ -1,0 +1,76 @@
+"""A server that W&B's client takes for W&B's. It answers what starts a run, and takes figures; no artifacts."""
+
+import http.server
+import json
+import threading
+from contextlib import contextmanager
+
+_ANSWERS = {
+    "Viewer": {"viewer": {"id": "1", "entity": "me", "username": "me", "email": "", "flags": "{}", "teams": None}},
+    "RunResumeStatus": {"model": None},
+    "CreateRunFiles": {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": []}},
+    "UpsertBucket": {
+        "upsertBucket": {
+            "bucket": {
+                **{"id": "1", "name": "run", "displayName": "run", "description": "", "config": "{}"},
+                **{"sweepName": None, "historyLineCount": 0},
+                "project": {"id": "1", "name": "wauve_dist", "entity": {"id": "1", "name": "me"}},
+            },
+            "inserted": True,
+        }
+    },
+}
+
+
+class Server:
+    """A stand-in on this machine.
+
+    Attributes:
+        received: bodies of the requests that were answered.
+        environment: variables that lead W&B's client here.
+    """
+
+    def __init__(self, port):
+        self.received, self.closed = [], threading.Event()
+        self.environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40}
+
+
+@contextmanager
+def serving(silent):
+    """Serve until the block ends; a silent server takes requests and never answers."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if silent:
+                server.closed.wait()
+                return
+            server.received.append(body)
+            asked = json.loads(body).get("operationName") if self.path == "/graphql" else None
+            known = asked is None or asked in _ANSWERS
+            reply = {"data": _ANSWERS.get(asked, {})} if known else {"errors": [{"message": f"no {asked} here"}]}
+            answer = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_PUT = do_POST  # noqa: N815 - the library's names
+
+        def log_message(self, *_):
+            pass
+
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(listener.server_address[1])
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closed.set()
+        listener.shutdown()
+        listener.server_close()
+        thread.join()
