@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from barcodes import write_video
 
+from wauve_dist.data.array_cache import CacheFullError
 from wauve_dist.data.augmentation import augment_clips
 from wauve_dist.data.datamodules import ClipDataModule, FrameDataModule
 from wauve_dist.structures.annotations import Annotations, write_annotations
@@ -63,11 +64,10 @@ class Study:
             batch_size=batch_size,
             num_workers=num_workers,
             seed=seed,
-            cache_dir=str(self.cache_dir),
-            **rule,
+            **{"cache_dir": str(self.cache_dir), **rule},
         )
 
-    def frames(self, num_workers=0, frames_per_video=4):
+    def frames(self, num_workers=0, frames_per_video=4, **cache):
         self.manifest.to_csv(self.folder / "manifest.csv", index=False)
         write_annotations(self.annotations, self.folder / "annotations.json", {})
         return FrameDataModule(
@@ -77,7 +77,7 @@ class Study:
             batch_size=3,
             num_workers=num_workers,
             seed=1,
-            cache_dir=str(self.cache_dir),
+            **{"cache_dir": str(self.cache_dir), **cache},
         )
 
 
@@ -462,3 +462,31 @@ def test_a_split_without_annotated_frames_is_refused(study):
     study.annotations = Annotations(study.annotations.frames[keep], boxes[boxes["video_id"] != "v2"])
     with pytest.raises(ValueError, match="1 of 1 videos of split 'val' have no annotated frame"):
         study.frames().setup("fit")
+
+
+def plain(values):
+    if isinstance(values, list | tuple):
+        return [plain(value) for value in values]
+    return values.tolist() if isinstance(values, torch.Tensor) else values
+
+
+def test_batches_without_a_cache_are_those_from_the_cache(study):
+    def batches(make, **options):
+        data = make(**options)
+        data.setup("fit")
+        return [*epoch_of(data.train_dataloader(), 2), *data.val_dataloader()]
+
+    for make in (study.clips, study.frames):
+        cached = batches(make)
+        kept = set(study.cache_dir.iterdir())
+        online = batches(make, cache_dir=None)
+        assert set(study.cache_dir.iterdir()) == kept
+        assert len(online) == len(cached)
+        for one, other in zip(online, cached, strict=True):
+            assert plain(one) == plain(other)
+
+
+def test_a_limit_of_the_cache_is_kept(study, tmp_path):
+    for make in (study.clips, study.frames):
+        with pytest.raises(CacheFullError, match=r"of 1e-06 leaves 1e-06 GB.*--data\.cache_max_gb can be raised"):
+            make(cache_dir=str(tmp_path / "small"), cache_max_gb=1e-6).setup("fit")

@@ -57,7 +57,8 @@ class ClipDataModule(StudyDataModule):
         batch_size: clips per process.
         num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
         seed: of order, draws and augmentation.
-        cache_dir: where crops are kept; shared by runs.
+        cache_dir: where crops are kept; shared by runs. None keeps nothing on disk: clips are the same, but whole
+            videos are decoded for them again and again.
         inputs: what is judged of a video of validation or test (see ``ClipRule``).
         key_frames: where key frames come from (see ``ClipRule``).
         covariates: columns of numbers of the manifest that join the classifier's logit (see ``LateFusion``), such as
@@ -67,6 +68,7 @@ class ClipDataModule(StudyDataModule):
         mixup_alpha: of mix-up among training clips (see ``mix_clips``); 0 mixes none.
         clip_length: frames of a clip; the training command takes it from the network.
         decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
+        cache_max_gb: most that ``cache_dir`` may hold, 1e9 bytes; None takes what its disk has.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class ClipDataModule(StudyDataModule):
         batch_size: int,
         num_workers: int,
         seed: int,
-        cache_dir: str,
+        cache_dir: str | None,
         inputs: Inputs = "all",
         key_frames: KeyFrameRule = "largest",
         covariates: Sequence[str] = (),
@@ -87,8 +89,9 @@ class ClipDataModule(StudyDataModule):
         mixup_alpha: float = 0.0,
         clip_length: int = CLIP_LENGTH,
         decoder: Decoder = "pyav",
+        cache_max_gb: float | None = None,
     ) -> None:
-        super().__init__(manifest, batch_size, num_workers, seed, cache_dir)
+        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb)
         self._decoder = decoder
         self._tracks, self._crop_size, self._roi_context = Path(tracks), crop_size, roi_context
         self._clips_per_video = clips_per_video
@@ -107,7 +110,7 @@ class ClipDataModule(StudyDataModule):
             self._check_labels(split, rows)
         recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context, self._decoder)
         spans = {video_id: self._spans(video_id, recipe) for video_id, recipe in recipes.items()}
-        crops = self._cached(recipes, "Cutting lesion crops")
+        crops = self._arrays(recipes, "Cutting lesion crops")
         tracks_of = dict(list(tracks.groupby("video_id")))
         self._cropped = {}
         for split, rows in videos.items():
@@ -248,8 +251,9 @@ class FrameDataModule(StudyDataModule):
         batch_size: frames per process.
         num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
         seed: of order and augmentation.
-        cache_dir: where frames are kept; shared by runs.
+        cache_dir: where frames are kept; shared by runs. None keeps nothing on disk (see ``ClipDataModule``).
         decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
+        cache_max_gb: most that ``cache_dir`` may hold, 1e9 bytes; None takes what its disk has.
     """
 
     def __init__(
@@ -260,10 +264,11 @@ class FrameDataModule(StudyDataModule):
         batch_size: int,
         num_workers: int,
         seed: int,
-        cache_dir: str,
+        cache_dir: str | None,
         decoder: Decoder = "pyav",
+        cache_max_gb: float | None = None,
     ) -> None:
-        super().__init__(manifest, batch_size, num_workers, seed, cache_dir)
+        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb)
         self._decoder = decoder
         self._annotations, self._frames_per_video = Path(annotations), frames_per_video
         self._stored: dict[str, list[StoredFrame]] = {}
@@ -274,7 +279,7 @@ class FrameDataModule(StudyDataModule):
         annotations = read_annotations(self._annotations)
         self._check_known(annotations.frames["video_id"], self._annotations)
         recipes = frame_recipes(_files(videos), annotations.frames, self._frames_per_video, self._decoder)
-        stores = self._cached(recipes, "Decoding annotated frames")
+        stores = self._arrays(recipes, "Decoding annotated frames")
         boxes_of: dict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)
         for box in annotations.boxes.itertuples():
             boxes_of[box.video_id, box.frame].append((box.x1, box.y1, box.x2, box.y2))

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
-from wauve_dist.data.array_cache import ArrayRecipe, cached_arrays
+from wauve_dist.data.array_cache import ArrayRecipe, OnlineArray, cached_arrays
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
@@ -25,9 +25,18 @@ _SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("tes
 class StudyDataModule(pl.LightningDataModule):
     """Loaders whose order depends on (seed, epoch, rank) only; wants ``use_distributed_sampler=False``."""
 
-    def __init__(self, manifest: str, batch_size: int, num_workers: int, seed: int, cache_dir: str) -> None:
+    def __init__(
+        self,
+        manifest: str,
+        batch_size: int,
+        num_workers: int,
+        seed: int,
+        cache_dir: str | None,
+        cache_max_gb: float | None,
+    ) -> None:
         super().__init__()
-        self._manifest, self._cache_dir = Path(manifest), Path(cache_dir)
+        self._manifest, self._cache_dir = Path(manifest), None if cache_dir is None else Path(cache_dir)
+        self._cache_max_gb = cache_max_gb
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
         self._known: set[str] = set()
         self._resumable_loader: ResumableLoader[Any] | None = None
@@ -60,8 +69,11 @@ class StudyDataModule(pl.LightningDataModule):
                 "Add them to the manifest, or use the files that belong together."
             )
 
-    def _cached(self, recipes: Mapping[str, ArrayRecipe], title: str) -> dict[str, Path]:
-        paths = cached_arrays(list(recipes.values()), self._cache_dir, self._num_workers, title)
+    def _arrays(self, recipes: Mapping[str, ArrayRecipe], title: str) -> dict[str, Path | OnlineArray]:
+        """Say where each recipe's array comes from, after filling the cache if there is one."""
+        if self._cache_dir is None:
+            return {video_id: OnlineArray(recipe) for video_id, recipe in recipes.items()}
+        paths = cached_arrays(list(recipes.values()), self._cache_dir, self._num_workers, title, self._cache_max_gb)
         return dict(zip(recipes, paths, strict=True))
 
     @staticmethod
