@@ -146,6 +146,14 @@ def test_a_label_stands_wholly_inside_its_picture(x1, y1):
     assert _close_to(picture, RED).sum() == _close_to(whole, RED).sum() > 100  # not a letter is cut off
 
 
+def test_labels_of_lesions_at_one_place_do_not_cover_each_other():
+    one, black = _clips((0, 0, 0, 0.9)), np.zeros((96, 128), np.uint8)
+    alone = _annotator(_tracks((0, 8, 0.9)), one).detections(0, black, 512, 384)
+    tracks, clips = _tracks(*[(0, 8, 0.9)] * 3), _clips(*[(track, 0, 0, 0.9) for track in range(3)])
+    together = _annotator(tracks, clips).detections(0, black, 512, 384)
+    assert _close_to(together, RED).sum() > 2.8 * _close_to(alone, RED).sum()
+
+
 def test_text_that_is_too_wide_loses_its_middle():
     assert fitting("short", 24, 500) == "short"
     shown = fitting("2024/hospital-north/patient-000123/sweep-1", 24, 300)

@@ -44,7 +44,9 @@ class Annotator:
             for frame in range(clip.start_frame, clip.start_frame + maps.clip_length)
         }
 
-    def detections(self, number: int, frame: GreyFrame, width: int, height: int) -> Image.Image:
+    def detections(
+        self, number: int, frame: GreyFrame, width: int, height: int, track_id: int | None = None
+    ) -> Image.Image:
         """Draw green boxes; while a clip lasts its number and probability stand at its box, in the call's colour.
 
         Args:
@@ -52,21 +54,23 @@ class Annotator:
             frame: uint8 [H, W].
             width: of the picture, pixels.
             height: of the picture, pixels.
+            track_id: of the only lesion to draw; None draws all.
         """
         picture = scaled(frame, width, height)
-        boxes = self._scaled_boxes(number, frame, width, height)
+        boxes = self._scaled_boxes(number, frame, width, height, track_id)
+        plates: list[BoxXyxy] = []
         for box_xyxy in boxes.values():
             draw_box(picture, box_xyxy, GREEN, width=2)
-        for track_id, box_xyxy in boxes.items():
-            if clip := self._clip_at.get((track_id, number)):
+        for track, box_xyxy in boxes.items():
+            if clip := self._clip_at.get((track, number)):
                 colour = score_colour(clip.score, self.call_threshold)
-                draw_label(picture, box_xyxy, clip_label(clip.number, clip.score), colour, _LETTER_SIZE)
+                draw_label(picture, box_xyxy, clip_label(clip.number, clip.score), colour, _LETTER_SIZE, plates)
         return picture
 
-    def heat(self, number: int, frame: GreyFrame, width: int, height: int) -> Image.Image:
+    def heat(self, number: int, frame: GreyFrame, width: int, height: int, track_id: int | None = None) -> Image.Image:
         """Draw the maps over the regions that the classifier saw, each in a thin frame, and the boxes; as above."""
-        boxes = self._scaled_boxes(number, frame, width, height)
-        judged = {track_id: box for track_id, box in boxes.items() if (track_id, number) in self._cells}
+        boxes = self._scaled_boxes(number, frame, width, height, track_id)
+        judged = {track: box for track, box in boxes.items() if (track, number) in self._cells}
         context = self.maps.roi_context
         picture = tinted(
             scaled(frame, width, height),
@@ -91,10 +95,16 @@ class Annotator:
     ) -> PlacedMap:
         return place(self._cells[track_id, number], self.maps.cell_grid, box_xyxy, context, height, width)
 
-    def _scaled_boxes(self, number: int, frame: GreyFrame, width: int, height: int) -> dict[int, BoxXyxy]:
+    def _scaled_boxes(
+        self, number: int, frame: GreyFrame, width: int, height: int, track_id: int | None
+    ) -> dict[int, BoxXyxy]:
         across, down = width / frame.shape[1], height / frame.shape[0]
         rows = self._boxes[number].itertuples() if number in self._boxes else ()
-        return {row.track_id: (row.x1 * across, row.y1 * down, row.x2 * across, row.y2 * down) for row in rows}
+        return {
+            row.track_id: (row.x1 * across, row.y1 * down, row.x2 * across, row.y2 * down)
+            for row in rows
+            if track_id in (None, row.track_id)
+        }
 
 
 def clip_label(number: int, score: float) -> str:

@@ -101,7 +101,9 @@ def _draw_clip(
     width, height = max(1, round(frame.shape[1] * factor)), max(1, round(frame.shape[0] * factor))
     for column, draw_frame in enumerate((annotator.detections, annotator.heat)):
         left = _MARGIN + column * (room_width + _GAP) + (room_width - width) // 2
-        sheet.paste(draw_frame(middle_frame, frame, width, height), (left, top + (_ROW_HEIGHT - height) // 2))
+        sheet.paste(
+            draw_frame(middle_frame, frame, width, height, clip.track_id), (left, top + (_ROW_HEIGHT - height) // 2)
+        )
     track = tracks[tracks["track_id"] == clip.track_id].set_index("frame")
     num_rois = min(length, _MAX_ROIS)
     for column in range(num_rois):

@@ -46,16 +46,38 @@ def draw_box(picture: Image.Image, box_xyxy: BoxXyxy, colour: Colour, width: int
     draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=width)
 
 
-def draw_label(picture: Image.Image, box_xyxy: BoxXyxy, text: str, colour: Colour, size: int) -> None:
-    """Write on a dark plate above the box, or below where there is no room, always inside the picture."""
+def draw_label(
+    picture: Image.Image, box_xyxy: BoxXyxy, text: str, colour: Colour, size: int, taken: list[BoxXyxy]
+) -> None:
+    """Write on a dark plate at the box, always inside the picture.
+
+    Args:
+        picture: to write on.
+        box_xyxy: pixels of the picture; the plate stands above it, or below, or where else in that column is room.
+        text: cut in its middle where the picture is too narrow.
+        colour: of the letters.
+        size: of the letters, pixels.
+        taken: plates that must not be covered; gets the new one.
+    """
     draw = ImageDraw.Draw(picture)
     text = fitting(text, size, picture.width - 12)
     _, _, text_width, text_height = draw.textbbox((0, 0), text, font=font(size), anchor="lt")
     width, height = round(text_width) + 12, round(text_height) + 10
     x1, y1, _, y2 = (round(side) for side in box_xyxy)
     left = max(0, min(x1 - 1, picture.width - width))
-    above, below = y1 - height - 3, min(y2 + 3, picture.height - height)
-    top = above if above >= 0 else max(0, below)
+    lowest = max(0, picture.height - height)
+    above, below = y1 - height - 3, min(y2 + 3, lowest)
+    tops = [above, *range(above, -1, -height), below, *range(0, lowest + 1, height)]
+    free = [
+        top
+        for top in tops
+        if top >= 0
+        and not any(
+            left < right and x < left + width and top < bottom and y < top + height for x, y, right, bottom in taken
+        )
+    ]
+    top = free[0] if free else max(0, below)
+    taken.append((left, top, left + width, top + height))
     draw.rectangle((left, top, left + width - 1, top + height - 1), fill=INK)
     draw.text((left + 6, top + height // 2), text, font=font(size), fill=colour, anchor="lm")
 

@@ -75,7 +75,9 @@ class ScorePanel:
         for tick_s in self._ticks_s():
             x = self._x(tick_s * self._fps) * k
             draw.line((x, self._y(0) * k, x, (self._y(0) + 4) * k), fill=GREY, width=k)
-            draw.text((x, (self._y(0) + 10) * k), f"{tick_s:g} s", font=font(_SIZE * k), fill=GREY, anchor="mt")
+            label = f"{tick_s:g} s"
+            centre = min(x, PANEL_WIDTH * k - font(_SIZE * k).getlength(label) / 2)
+            draw.text((centre, (self._y(0) + 10) * k), label, font=font(_SIZE * k), fill=GREY, anchor="mt")
         dash = 6 * k
         for x in np.arange(left, right, 2 * dash):
             y = self._y(self._threshold) * k
