@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
     detector.add_argument("--image-size", type=int, default=800, metavar="PX", help="side of the square frames")
     detector.set_defaults(run=_detector)
     distributed = parts.add_parser(
-        "distributed", help="several processes: our trainer against a bare torch loop, and every strategy (minutes)"
+        "distributed",
+        help="several processes: our trainer against a bare torch loop, every strategy, logging (minutes)",
     )
     distributed.add_argument("--processes", type=int, default=2, metavar="N", help="on this machine (default: 2)")
     distributed.add_argument("--batch-size", type=int, default=4, metavar="N", help="clips a process (default: 4)")
@@ -168,8 +169,11 @@ def _detector(options: argparse.Namespace) -> None:
 
 def _distributed(options: argparse.Namespace) -> None:
     from wauve_dist.training.distributed_benchmark import Workload, print_distributed_benchmark
+    from wauve_dist.training.logging_benchmark import print_logging_benchmark
 
-    print_distributed_benchmark(Workload(options.processes, options.batch_size, options.crop_size, options.repetitions))
+    workload = Workload(options.processes, options.batch_size, options.crop_size, options.repetitions)
+    print_distributed_benchmark(workload)
+    print_logging_benchmark(workload)
 
 
 if __name__ == "__main__":

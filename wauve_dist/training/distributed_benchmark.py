@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import Strategy
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn import functional as F
@@ -104,7 +105,7 @@ def measure_trainer_overhead(workload: Workload, callbacks: Sequence[pl.Callback
         workload: to train.
         callbacks: to measure beside those of launch/train.py.
     """
-    return _in_processes(workload, _alternate, workload, callbacks)[0]
+    return in_processes(workload, _alternate, workload, callbacks)[0]
 
 
 def measure_strategy(workload: Workload, strategy: str) -> StrategyCost:
@@ -114,28 +115,29 @@ def measure_strategy(workload: Workload, strategy: str) -> StrategyCost:
         workload: to train.
         strategy: one of ``STRATEGIES``.
     """
-    of_ranks = _in_processes(workload, _train_under, workload, strategy)
+    of_ranks = in_processes(workload, _train_under, workload, strategy)
     return StrategyCost(strategy, of_ranks[0][0], max(peak for _, peak in of_ranks))
 
 
 def print_distributed_benchmark(workload: Workload) -> None:
     """Measure and print both."""
     overhead = measure_trainer_overhead(workload)
-    print(f"ours: {_spread(overhead.ours_s, 's')} a step; bare torch DDP loop: {_spread(overhead.bare_s, 's')}")
-    print(f"throughput of ours over the bare loop's: {_spread(overhead.ratios, '')}, {workload.num_repetitions} pairs")
+    print(f"ours: {spread(overhead.ours_s, 's')} a step; bare torch DDP loop: {spread(overhead.bare_s, 's')}")
+    print(f"throughput of ours over the bare loop's: {spread(overhead.ratios, '')}, {workload.num_repetitions} pairs")
     vote_s, step_s = statistics.median(overhead.votes_s), statistics.median(overhead.ours_s)
     print(f"the vote on stopping: {1e6 * vote_s:.0f} µs a step, {100 * vote_s / step_s:.3f} % of it\n")
     print("| strategy | s a step (fastest to slowest) | peak memory a process |\n|---|---|---|")
     for strategy in STRATEGIES:
         cost = measure_strategy(workload, strategy)
-        print(f"| {strategy} | {_spread(cost.step_s, '')} | {cost.peak_memory_bytes / 1e9:.2f} GB |", flush=True)
+        print(f"| {strategy} | {spread(cost.step_s, '')} | {cost.peak_memory_bytes / 1e9:.2f} GB |", flush=True)
 
 
-def _spread(values: Sequence[float], unit: str) -> str:
+def spread(values: Sequence[float], unit: str) -> str:
+    """Return the median, the smallest and the largest value in words."""
     return f"{statistics.median(values):.3f}{f' {unit}' if unit else ''} ({min(values):.3f} to {max(values):.3f})"
 
 
-def _in_processes(workload: Workload, function: Callable[..., _Result], *arguments: object) -> list[_Result]:
+def in_processes(workload: Workload, function: Callable[..., _Result], *arguments: object) -> list[_Result]:
     """Call the function in every process of a new group; return the results by rank."""
     config = LaunchConfig(
         min_nodes=1,
@@ -157,7 +159,7 @@ def _alternate(workload: Workload, callbacks: Sequence[pl.Callback]) -> TrainerO
     with tempfile.TemporaryDirectory() as folder:
         last = _TimedLastCheckpoint(Path(folder), every_minutes=math.inf, signals=STOP_SIGNALS)
         ours = [RankAgreement(""), StepSeeds(0), FiniteLoss(), *callbacks, last, alternation]
-        _fit(workload, TunedDDPStrategy(), ours, num_steps)
+        fit_workload(workload, TunedDDPStrategy(), ours, num_steps)
     return TrainerOverhead(alternation.ours_s, alternation.bare_s, last.votes_s[_NUM_WARM_UP_STEPS:])
 
 
@@ -166,7 +168,7 @@ def _train_under(workload: Workload, strategy: str) -> tuple[list[float], int]:
     clock = _Clock()
     built = {"ddp": TunedDDPStrategy, "fsdp2": FullyShardedStrategy}.get(strategy)
     num_steps = _NUM_WARM_UP_STEPS + 1 + workload.num_repetitions
-    _fit(workload, built() if built else ZeroStrategy(f"configs/deepspeed/{strategy}.json"), [clock], num_steps)
+    fit_workload(workload, built() if built else ZeroStrategy(f"configs/deepspeed/{strategy}.json"), [clock], num_steps)
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated()
     else:
@@ -174,7 +176,14 @@ def _train_under(workload: Workload, strategy: str) -> tuple[list[float], int]:
     return [end - start for start, end in pairwise(clock.ends_s[_NUM_WARM_UP_STEPS:])], peak
 
 
-def _fit(workload: Workload, strategy: Strategy, callbacks: Sequence[pl.Callback], num_steps: int) -> None:
+def fit_workload(
+    workload: Workload,
+    strategy: Strategy,
+    callbacks: Sequence[pl.Callback],
+    num_steps: int,
+    loggers: Sequence[Logger] = (),
+) -> None:
+    """Train in this process, one of the workload's; loggers get the figures of every step."""
     pl.seed_everything(0)
     task = ClassificationTask(
         I3DResNet50(dropout=_DROPOUT),
@@ -192,7 +201,8 @@ def _fit(workload: Workload, strategy: Strategy, callbacks: Sequence[pl.Callback
         devices=workload.num_processes,
         max_steps=num_steps,
         callbacks=list(callbacks),
-        logger=False,
+        logger=list(loggers),
+        log_every_n_steps=1 if loggers else None,
         enable_checkpointing=any(isinstance(callback, LastCheckpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
