@@ -44,7 +44,8 @@ class ClipClassifier(nn.Module):
             clips_NTHW: as for ``forward``.
 
         Returns:
-            float [N, T', H', W']; the cells divide a clip evenly in time and space.
+            float [N, T', H', W']; the cells divide a clip evenly in time, and lie in its frames as ``strided_grid`` of
+            ``models.class_activation`` says for contributions and ``even_grid`` for attention.
         """
         raise NotImplementedError
 
