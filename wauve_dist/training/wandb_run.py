@@ -153,6 +153,7 @@ class Upload:
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes"]
         # Else it shares this process's client, and takes it down with it.
         environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+        environment["WANDB_DIR"] = str(run.parents[1])  # for logs of its own; else they go where the command was given
         with log.open("w") as stream:
             self._process = subprocess.Popen(
                 [*command, str(run)],
