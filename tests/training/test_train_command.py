@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "classification" / "demo.yaml"
     [
         (
             "--model.lrr=1",
-            "lrr is not an option. Did you mean lr? Valid names: classifier, crop_size",
+            "lrr is not an option. Did you mean lr? Valid names: activation_checkpointing, ",
         ),
         ("--data.crop_sice=64", "Did you mean crop_size?"),
         ("--trainer.max_epoch=3", "--trainer.max_epoch is not an option. Did you mean trainer.max_epochs?"),
