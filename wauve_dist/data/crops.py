@@ -28,6 +28,13 @@ class TrackCrop(NamedTuple):
     crop: GreyFrame
 
 
+def roi_square(box_xyxy: tuple[float, float, float, float], context: float) -> tuple[float, float, float]:
+    """Return left, top and side of the square region around a box, pixels; see ``crop_roi``."""
+    x1, y1, x2, y2 = box_xyxy
+    side = context * max(x2 - x1, y2 - y1)
+    return (x1 + x2 - side) / 2, (y1 + y2 - side) / 2, side
+
+
 def crop_roi(frame: GreyFrame, box_xyxy: NDArray[np.floating], size: int, context: float) -> GreyFrame:
     """Cut the square region of interest around a box and resize it, anti-aliased (triangle filter).
 
@@ -44,10 +51,9 @@ def crop_roi(frame: GreyFrame, box_xyxy: NDArray[np.floating], size: int, contex
         ValueError: an empty or infinite box.
     """
     x1, y1, x2, y2 = (float(value) for value in box_xyxy)
-    side = context * max(x2 - x1, y2 - y1)
+    left, top, side = roi_square((x1, y1, x2, y2), context)
     if not (x2 > x1 and y2 > y1 and math.isfinite(side)):
         raise ValueError(f"box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] (x1, y1, x2, y2) is empty. Remove it.")
-    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
     # Pixels just outside the region still weigh in where the filter reaches over its edge.
     reach = math.ceil(max(side / size, 1.0)) + 1
     window_left, window_top = math.floor(left) - reach, math.floor(top) - reach

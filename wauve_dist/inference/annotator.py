@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from wauve_dist.data.crops import roi_square
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.drawing import GREEN, LINE, BoxXyxy, draw_box, draw_label, scaled, score_colour
 from wauve_dist.inference.heat_drawing import tinted
-from wauve_dist.inference.heat_maps import HeatMaps, PlacedMap, place, region
+from wauve_dist.inference.heat_maps import HeatMaps, PlacedMap, place
 
 _LETTER_SIZE = 24
 
@@ -79,7 +80,8 @@ class Annotator:
             self._limit,
         )
         for box_xyxy in judged.values():
-            ImageDraw.Draw(picture).rectangle(region(box_xyxy, context), outline=LINE)
+            left, top, side = roi_square(box_xyxy, context)
+            ImageDraw.Draw(picture).rectangle((left, top, left + side, top + side), outline=LINE)
         for box_xyxy in boxes.values():
             draw_box(picture, box_xyxy, GREEN, width=2)
         return picture

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from wauve_dist.data.crops import roi_square
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.drawing import BoxXyxy
 from wauve_dist.inference.pipeline import Classifier, batches, cut_clips
@@ -133,19 +134,11 @@ def place(cells: Float32Array, grid: CellGrid, box_xyxy: BoxXyxy, context: float
         height: of the picture, pixels.
         width: of the picture, pixels.
     """
-    left, top, right, bottom = region(box_xyxy, context)
-    rows, columns = _pixels_within(top, bottom, height), _pixels_within(left, right, width)
-    down = interpolation(cells.shape[0], grid, top, bottom, rows)
-    across = interpolation(cells.shape[1], grid, left, right, columns)
+    left, top, side = roi_square(box_xyxy, context)
+    rows, columns = _pixels_within(top, top + side, height), _pixels_within(left, left + side, width)
+    down = interpolation(cells.shape[0], grid, top, top + side, rows)
+    across = interpolation(cells.shape[1], grid, left, left + side, columns)
     return PlacedMap(slice(rows.start, rows.stop), slice(columns.start, columns.stop), down @ cells @ across.T)
-
-
-def region(box_xyxy: BoxXyxy, context: float) -> BoxXyxy:
-    """Return the square that the classifier saw around a box, ``context`` times its longer side."""
-    x1, y1, x2, y2 = box_xyxy
-    side = context * max(x2 - x1, y2 - y1)
-    left, top = (x1 + x2 - side) / 2, (y1 + y2 - side) / 2
-    return left, top, left + side, top + side
 
 
 def interpolation(num_cells: int, grid: CellGrid, start: float, stop: float, pixels: range) -> Float32Array:
