@@ -16,6 +16,7 @@ STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
 DETECTION = sorted((CONFIGS / "detection").glob("*.yaml"))
 CLASSIFICATION = sorted((CONFIGS / "classification").glob("*.yaml"))
 STRATEGIES = sorted((CONFIGS / "strategy").glob("*.yaml"))
+SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))  # tests/sweeps runs them
 
 # Two steps on a CPU in seconds; all else is the experiment's own.
 TINY = [
@@ -34,7 +35,7 @@ TINY_NETWORK = {
 
 
 def test_every_yaml_belongs_to_a_command():
-    known = {*STUDIES, *DETECTION, *CLASSIFICATION, *STRATEGIES}
+    known = {*STUDIES, *DETECTION, *CLASSIFICATION, *STRATEGIES, *SWEEPS}
     assert set(CONFIGS.rglob("*.yaml")) == known
 
 

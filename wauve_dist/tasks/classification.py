@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -69,12 +69,17 @@ class ClassificationTask(pl.LightningModule):
         key_frames: where key frames come from (see ``ClipRule``); taken from the data module.
 
     Attributes:
+        validation_figures: that every validation logs, and a sweep may optimise.
         clip_length: frames of a clip, as the network takes them.
         validation_clips: of the last validation, the same on every rank: video_id, patient_id, track_id, clip_index,
             label (0 or 1), logit, score (0..1).
         validation_videos: likewise, video_id as index: patient_id, label, score.
     """
 
+    validation_figures: ClassVar[Sequence[str]] = (
+        *("val/loss", "val/auc", "val/auc_low", "val/auc_high", "val/calibration_error", "val/num_videos"),
+        *("val/sensitivity_at_specificity_95", "val/specificity_at_sensitivity_95"),
+    )
     clip_length: int = CLIP_LENGTH
     validation_clips: pd.DataFrame
     validation_videos: pd.DataFrame

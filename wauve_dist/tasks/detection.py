@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -42,10 +42,12 @@ class DetectionTask(pl.LightningModule):
         milestones: shares of the training at which ``step`` divides the rate by 10.
 
     Attributes:
+        validation_figures: that every validation logs, and a sweep may optimise.
         validation_truth: annotated frames and boxes of the last validation, the same on every rank.
         validation_boxes: the DETECTIONS of it.
     """
 
+    validation_figures: ClassVar[Sequence[str]] = ("val/ap", "val/ap50", "val/ap75")
     validation_truth: Annotations
     validation_boxes: pd.DataFrame
 

@@ -1,0 +1,66 @@
+"""Search for good settings: launch/sweep.py create configs/sweeps/classifier.yaml --out runs/sweep."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Parse ``argv`` and do what it says; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="launch/sweep.py",
+        description="Try many settings of a training. Any number of agents, here or on a cluster's nodes, share a "
+        "sweep's folder: each trial is run once, a killed one is taken up where it was saved.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    create = commands.add_parser(
+        "create",
+        help="check a sweep and make its folder",
+        allow_abbrev=False,
+        epilog="Further options go to every trial: --data.manifest FILE --trainer.max_epochs 4 --wandb disabled.",
+    )
+    create.add_argument("file", type=Path, metavar="YAML", help="the sweep, e.g. configs/sweeps/classifier.yaml")
+    create.add_argument("--out", type=Path, required=True, metavar="DIR", help="the sweep's new folder")
+    create.add_argument("--seed", type=int, default=1, help="of the configurations tried (default 1)")
+    for name, meaning in (
+        ("agent", "run trials on this machine until none is left; start as many as it has room for"),
+        ("status", "print a line a trial, the best first"),
+        ("best", "write the best trial's config, and print its command line"),
+    ):
+        commands.add_parser(name, help=meaning, allow_abbrev=False).add_argument(
+            "folder", type=Path, metavar="DIR", help="the sweep's folder"
+        )
+    known, rest = parser.parse_known_args(argv)
+    if rest and known.command != "create":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+
+    from wauve_dist.sweeps.sweep_file import SweepRefused
+
+    launch_folder = Path(__file__).resolve().parent
+    try:
+        if known.command == "create":
+            from wauve_dist.sweeps.creation import create_sweep
+
+            sweep = create_sweep(known.file, known.out, rest, known.seed, launch_folder)
+            print(f"{sweep.file.num_trials} trials. Run them with: python launch/sweep.py agent {known.out}")
+        elif known.command == "agent":
+            from wauve_dist.sweeps.agent import run_agent
+
+            return run_agent(known.folder, launch_folder)
+        elif known.command == "status":
+            from wauve_dist.sweeps.results import print_status
+
+            print_status(known.folder)
+        else:
+            from wauve_dist.sweeps.results import write_best
+
+            write_best(known.folder)
+    except (SweepRefused, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,193 @@
+"""Agents at work on one folder, with a stand-in for the training that does in a second what that does in minutes.
+
+The real training is in test_sweep_command.py; here are the ways in which processes die.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wauve_dist.sweeps.sweep import BASE_CONFIG, SWEEP_FILE, Settings, Sweep
+
+REPOSITORY = Path(__file__).parents[2]
+
+# Validates ten times, a step of learning each; saves, stops and resumes as the real training does.
+TRAINING = """
+import json, os, signal, sys, time
+from pathlib import Path
+given = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:] if "=" in word)
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+save = out / "checkpoints" / "last.ckpt"
+is_resumed = "--resume" in sys.argv
+assert is_resumed == save.exists(), "only what was saved is resumed"
+assert is_resumed or not out.exists(), "a new run has a new folder"
+lr, behaviour = float(given["lr"]), given["behaviour"]
+with open(out.parents[1] / "started", "a") as ledger:
+    ledger.write(json.dumps([out.name, is_resumed, os.getpid()]) + "\\n")
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+if behaviour == "fail":
+    sys.exit("error: the manifest has no column 'label'")
+first = int(save.read_text()) if is_resumed else 0
+version = len(list(out.glob("metrics/*")))
+(out / "metrics" / f"version_{version}").mkdir(parents=True)
+save.parent.mkdir(exist_ok=True)
+with (out / "metrics" / f"version_{version}" / "metrics.csv").open("w") as log:
+    print("step,val/loss", file=log, flush=True)
+    for step in range(first, 10):
+        time.sleep(float(given["seconds"]) / 10)
+        print(f"{step},{lr + 1 / (step + 1)}", file=log, flush=True)
+        save.write_text(str(step + 1))
+        if behaviour == "kill_once" and step == 4 and not is_resumed or behaviour == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if stop:
+            sys.exit(143)
+"""
+
+
+class Work:
+    """A sweep's folder, and agents."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "launch").mkdir()
+        (folder / "launch" / "train.py").write_text(TRAINING)
+        self.out = folder / "sweep"
+
+    def create(self, parameters, **more):
+        self.out.mkdir()
+        content = {
+            **{"program": "launch/train.py", "method": "grid", "metric": {"name": "val/loss", "goal": "minimize"}},
+            "command": ["${env}", "${interpreter}", "${program}", "${args}"],
+            "parameters": {"seconds": {"value": 1.0}, "behaviour": {"value": "train"}, **parameters},
+            **more,
+        }
+        (self.out / SWEEP_FILE).write_text(yaml.safe_dump(content, sort_keys=False))
+        (self.out / BASE_CONFIG).write_text("seed_everything: 1\n")
+        Settings(1, str(self.folder)).write(self.out)
+
+    def agent(self):
+        program = (
+            "import sys; from pathlib import Path; from wauve_dist.sweeps.agent import run_agent\n"
+            "sys.exit(run_agent(*map(Path, sys.argv[1:])))"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", program, self.out, self.folder / "launch"],
+            cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def started(self):
+        path = self.out / "started"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def states(self):
+        return [trial.state for trial in Sweep(self.out).trials()]
+
+
+@pytest.fixture
+def work(tmp_path):
+    return Work(tmp_path)
+
+
+def ended(*agents):
+    said = [agent.communicate(timeout=60)[0] for agent in agents]
+    return [agent.returncode for agent in agents], "".join(said)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 30 s"
+        time.sleep(0.05)
+
+
+def test_two_agents_run_every_configuration_once_and_end(work):
+    work.create({"lr": {"values": [0.1, 0.2, 0.3]}, "behaviour": {"values": ["train", "fail"]}})
+    statuses, said = ended(work.agent(), work.agent())
+    assert statuses == [0, 0], said
+    assert sorted(name for name, _, _ in work.started()) == [f"{number:04d}" for number in range(6)]
+    with (work.out / "results.csv").open() as stream:
+        table = list(csv.DictReader(stream))
+    found = [(row["trial"], row["lr"], row["behaviour"], row["state"], row["val/loss"]) for row in table]
+    assert found == [
+        ("0", "0.1", "train", "finished", "0.2"),
+        ("1", "0.2", "train", "finished", str(0.2 + 0.1)),
+        ("2", "0.3", "train", "finished", "0.4"),
+        ("3", "0.1", "fail", "failed", ""),
+        ("4", "0.2", "fail", "failed", ""),
+        ("5", "0.3", "fail", "failed", ""),
+    ]
+    assert "trial 3: failed (exit status 1: error: the manifest has no column 'label')" in said
+
+
+def test_a_killed_training_goes_on_where_it_was_saved_and_one_that_always_dies_has_failed(work):
+    work.create({"lr": {"value": 0.5}, "behaviour": {"values": ["kill_once", "kill"]}})
+    statuses, said = ended(work.agent())
+    assert statuses == [0], said
+    first, second = Sweep(work.out).trials()
+    assert (first.state, first.value, first.num_kills) == ("finished", 0.6, 1)
+    assert (second.state, second.num_kills) == ("failed", 3)
+    assert "exit status -9" in second.fault
+    assert [(name, resumed) for name, resumed, _ in work.started()] == [
+        *(("0000", False), ("0000", True)),
+        *(("0001", False), ("0001", True), ("0001", True)),
+    ]
+
+
+def test_the_trial_of_a_killed_agent_stops_by_itself_and_the_next_agent_resumes_it(work):
+    work.create({"lr": {"value": 0.5}, "seconds": {"value": 5.0}})
+    first = work.agent()
+    wait_until(lambda: (work.out / "trials" / "0000" / "checkpoints" / "last.ckpt").exists())
+    first.kill()
+    first.communicate()
+    training = work.started()[0][2]
+    statuses, said = ended(work.agent())  # while the orphan saves, its trial is not to be had
+    assert statuses == [0], said
+    wait_until(lambda: not Path(f"/proc/{training}").exists())
+    if work.states() == ["running"]:
+        assert "No trial is left to take; 1 are run by other agents" in said
+        statuses, said = ended(work.agent())
+    assert work.states() == ["finished"], said
+    assert [resumed for _, resumed, _ in work.started()] == [False, True]
+
+
+def test_a_signal_stops_agent_and_training_and_the_next_agent_goes_on(work):
+    work.create({"lr": {"values": [0.5, 0.6]}, "seconds": {"value": 3.0}})
+    first = work.agent()
+    wait_until(lambda: (work.out / "trials" / "0000" / "checkpoints" / "last.ckpt").exists())
+    os.kill(first.pid, signal.SIGUSR1)
+    statuses, said = ended(first)
+    assert statuses == [128 + signal.SIGUSR1], said
+    assert work.states() == ["running"]
+    assert Sweep(work.out).trials()[0].num_kills == 0
+    statuses, said = ended(work.agent())
+    assert work.states() == ["finished", "finished"], said
+    assert [(name, resumed) for name, resumed, _ in work.started()] == [
+        *(("0000", False), ("0000", True), ("0001", False)),
+    ]
+
+
+def test_a_trial_without_promise_is_stopped_early_and_keeps_its_figure(work):
+    work.create(
+        {"lr": {"values": [0.1, 0.2, 9.0]}, "seconds": {"value": 2.0}},
+        early_terminate={"type": "hyperband", "min_iter": 2, "eta": 3},
+    )
+    statuses, said = ended(work.agent())
+    assert statuses == [0], said
+    assert work.states() == ["finished", "finished", "stopped"]
+    value = Sweep(work.out).trials()[2].value
+    assert 9.1 < value <= 9.5  # it had validated twice at least, and not ten times
+
+
+def test_agents_refuse_a_folder_without_a_sweep(work):
+    statuses, said = ended(work.agent())
+    assert "holds no sweep. Make one: launch/sweep.py create SWEEP.yaml --out" in said
+    assert statuses == [1]

@@ -1,0 +1,133 @@
+"""Takes trials of a sweep, one after the other, until there are none left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from wauve_dist.sweeps.early_stopping import best_of, is_hopeless, rung_reached
+from wauve_dist.sweeps.sweep import BASE_CONFIG, Sweep
+from wauve_dist.sweeps.trials import Trial, validation_figures
+from wauve_dist.training.requeue import requeue
+from wauve_dist.training.stop_signals import STOP_SIGNALS
+
+_POLL_S = 1.0
+_MAX_KILLS = 3
+
+
+def run_agent(folder: Path, launch_folder: Path) -> int:
+    """Run trials of the sweep in ``folder``, each as a process of its own, ``launch/train.py``.
+
+    A trial that fails is recorded, and the next one taken. One whose process or agent was killed is taken up again,
+    where it was saved last; a process that was killed three times has failed. A signal to stop goes on to the
+    training, which saves; in a Slurm job, the job is then queued again.
+
+    Args:
+        folder: of the sweep.
+        launch_folder: of the code to run.
+
+    Returns:
+        Exit status: 0 when there is nothing left to take, or Slurm will start this agent again.
+
+    Raises:
+        SweepRefused: there is no sweep in the folder.
+    """
+    STOP_SIGNALS.install()
+    sweep = Sweep(folder)
+    while STOP_SIGNALS.received is None:
+        with sweep.next_trial() as taken:
+            if taken is None:
+                num_running = sum(trial.state == "running" for trial in sweep.trials())
+                elsewhere = f"; {num_running} are run by other agents" if num_running else ""
+                print(f"No trial is left to take{elsewhere}.")
+                return 0
+            trial, lock = taken
+            print(f"trial {trial.number}: {' '.join(trial.options)}", flush=True)
+            ended = _run(sweep, trial, launch_folder, lock)
+            sweep.record(ended)
+        value = "" if ended.value is None else f", {sweep.file.metric} {ended.value:.4g}"
+        print(f"trial {ended.number}: {ended.state}{value}{f' ({ended.fault})' if ended.fault else ''}", flush=True)
+    if "SLURM_JOB_ID" not in os.environ:
+        return 128 + STOP_SIGNALS.received
+    refusal = requeue()
+    print(f"Not queued again: {refusal}" if refusal else "Slurm will start this agent again.", flush=True)
+    return 128 + STOP_SIGNALS.received if refusal else 0
+
+
+def _run(sweep: Sweep, trial: Trial, launch_folder: Path, lock: int) -> Trial:
+    """Run a trial, or go on with it; return what has become of it."""
+    run = sweep.run_folder(trial.number)
+    is_saved = any((run / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+    if not is_saved and run.exists():
+        shutil.rmtree(run)  # it was killed before it had saved anything
+    # The training ends when this process does, however it ends, and saves.
+    argv = ["setpriv", "--pdeathsig", "TERM", sys.executable, str(launch_folder / "train.py")]
+    argv += ["--config", str(sweep.folder / BASE_CONFIG), *trial.options, "--out", str(run)]
+    with sweep.log(trial.number).open("a") as log:
+        process = subprocess.Popen(
+            argv + ["--resume"] * is_saved,
+            cwd=sweep.settings.working_folder,
+            env=_outside_slurm(os.environ),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C comes to the agent, which passes it on
+            pass_fds=[lock],
+        )
+    was_stopped = _wait(process, sweep, trial)
+    figures = _figures(sweep, trial)
+    value = best_of(figures, sweep.file.goal) if figures else None
+    if process.returncode == 0 and value is None:
+        return replace(trial, state="failed", fault=f"it logged no {sweep.file.metric}")
+    if process.returncode == 0:
+        return replace(trial, state="finished", value=value)
+    if was_stopped:
+        return replace(trial, state="stopped", value=value)
+    if STOP_SIGNALS.received:
+        return trial
+    if process.returncode < 0 or process.returncode > 128:
+        trial = replace(trial, num_kills=trial.num_kills + 1)
+        if trial.num_kills < _MAX_KILLS:
+            return trial
+    lines = sweep.log(trial.number).read_text(errors="replace").strip().splitlines()
+    return replace(trial, state="failed", fault=f"exit status {process.returncode}: {lines[-1] if lines else ''}")
+
+
+def _wait(process: subprocess.Popen[bytes], sweep: Sweep, trial: Trial) -> bool:
+    """Wait for a training's end; tell whether it was stopped for want of promise."""
+    judged_at: int | None = None
+    while True:
+        try:
+            process.wait(_POLL_S)
+            return False
+        except subprocess.TimeoutExpired:
+            pass
+        if STOP_SIGNALS.received:
+            process.terminate()
+            process.wait()
+            return False
+        if (rule := sweep.file.early_stop) is None:
+            continue
+        own = _figures(sweep, trial)
+        rung = rung_reached(len(own), rule)
+        if rung is None or rung == judged_at:
+            continue
+        judged_at = rung
+        others = [_figures(sweep, other) for other in sweep.trials() if other.number != trial.number]
+        if is_hopeless(own, others, rung, sweep.file.goal, rule.eta):
+            process.terminate()
+            process.wait()
+            return True
+
+
+def _figures(sweep: Sweep, trial: Trial) -> list[float]:
+    return validation_figures(sweep.run_folder(trial.number), sweep.file.metric)
+
+
+def _outside_slurm(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return variables without Slurm's: a trial starts its processes on this node, and the job is the agent's."""
+    return {name: value for name, value in environment.items() if not name.startswith(("SLURM_", "SRUN_"))}

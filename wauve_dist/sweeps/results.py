@@ -1,0 +1,75 @@
+"""What a sweep has found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wauve_dist.structures.provenance import atomic_write
+from wauve_dist.sweeps.sweep import Sweep
+from wauve_dist.sweeps.sweep_file import SweepRefused
+from wauve_dist.sweeps.trials import Trial
+
+_BEST = "best.yaml"
+
+
+def print_status(folder: Path) -> None:
+    """Print a line a trial, the best first, and how many are still to come.
+
+    Raises:
+        SweepRefused: there is no sweep in the folder.
+    """
+    sweep = Sweep(folder)
+    trials = sweep.trials()
+    lines = [["trial", "state", sweep.file.metric, *sweep.file.parameters]]
+    for trial in _best_first(sweep, trials):
+        values = [_shown(trial.parameters[name]) for name in sweep.file.parameters]
+        lines.append([str(trial.number), trial.state, _shown(trial.value), *values])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+    counts = {state: sum(trial.state == state for trial in trials) for state in ("finished", "stopped", "failed")}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    print(f"{sum(counts.values())} of {sweep.file.num_trials} trials have ended: {told}.")
+    for trial in trials:
+        if trial.fault:
+            print(f"trial {trial.number} failed: {trial.fault} (see {sweep.log(trial.number)})")
+
+
+def write_best(folder: Path) -> None:
+    """Write the best trial's config as ``best.yaml`` and print the command that trains it again.
+
+    Raises:
+        SweepRefused: there is no sweep, or no trial of it has finished.
+    """
+    sweep = Sweep(folder)
+    finished = [trial for trial in sweep.trials() if trial.state == "finished"]
+    if not finished:
+        raise SweepRefused(f"{folder}: no trial has finished. Look with launch/sweep.py status {folder}")
+    best = _best_first(sweep, finished)[0]
+    run = sweep.run_folder(best.number)
+    config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
+    told = {key: value for key, value in config.items() if key not in ("out", "resume")}
+    path = folder / _BEST
+    with atomic_write(path) as temporary:
+        temporary.write_text(yaml.safe_dump(told, sort_keys=False))
+    print(f"Trial {best.number} of {len(finished)} finished ones: {sweep.file.metric} {_shown(best.value)}")
+    print(f"  checkpoint  {run / 'checkpoints' / 'best.ckpt'}")
+    print(f"  parameters  {' '.join(best.options)}")
+    print(f"  again       {shlex.join(['python', 'launch/train.py', '--config', str(path), '--out', 'DIR'])}")
+
+
+def _best_first(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+    sign = 1 if sweep.file.goal == "minimize" else -1
+    judged = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * (trial.value or 0))
+    return judged + [trial for trial in trials if trial.value is None]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
