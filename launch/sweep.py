@@ -31,11 +31,21 @@ def main(argv: list[str]) -> int:
         commands.add_parser(name, help=meaning, allow_abbrev=False).add_argument(
             "folder", type=Path, metavar="DIR", help="the sweep's folder"
         )
+    submit = commands.add_parser(
+        "submit",
+        help="submit agents as Slurm jobs",
+        allow_abbrev=False,
+        epilog="Keys of the profile are options too: --slurm.gpus_per_node 2 --slurm.time 12:00:00.",
+    )
+    submit.add_argument("folder", type=Path, metavar="DIR", help="the sweep's folder")
+    submit.add_argument("--slurm", type=Path, required=True, metavar="PROFILE", help="e.g. slurm/titan_rtx_8.yaml")
+    submit.add_argument("--agents", type=int, required=True, metavar="N", help="number of jobs, each runs trials")
+    submit.add_argument("--dry-run", action="store_true", help="check all, print the script for sbatch, submit nothing")
     known, rest = parser.parse_known_args(argv)
-    if rest and known.command != "create":
+    if rest and known.command not in ("create", "submit"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
 
-    from wauve_dist.sweeps.sweep_file import SweepRefused
+    from wauve_dist.cluster.controller import SlurmError
 
     launch_folder = Path(__file__).resolve().parent
     try:
@@ -48,6 +58,10 @@ def main(argv: list[str]) -> int:
             from wauve_dist.sweeps.agent import run_agent
 
             return run_agent(known.folder, launch_folder)
+        elif known.command == "submit":
+            from wauve_dist.sweeps.submission import submit_agents
+
+            submit_agents(known.folder, known.slurm, rest, known.agents, launch_folder.parent, known.dry_run)
         elif known.command == "status":
             from wauve_dist.sweeps.results import print_status
 
@@ -56,7 +70,7 @@ def main(argv: list[str]) -> int:
             from wauve_dist.sweeps.results import write_best
 
             write_best(known.folder)
-    except (SweepRefused, OSError) as error:
+    except (SlurmError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
