@@ -42,6 +42,16 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--annotations", type=Path, metavar="JSON", help="true boxes (COCO-VID), with --detections")
     parser.add_argument(
+        "--tracks", type=Path, metavar="PARQUET", help="tracks.parquet, to judge them too; with the two above"
+    )
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="RATE",
+        help="frames per second of videos without a number in the column fps of predictions.csv (the manifest's), "
+        "for false-positive tracks per minute; with --tracks",
+    )
+    parser.add_argument(
         "--readers",
         type=Path,
         metavar="CSV",
@@ -80,6 +90,8 @@ def main(argv: list[str]) -> int:
             intersection=options.intersection,
             detections=options.detections,
             annotations=options.annotations,
+            tracks=options.tracks,
+            fps=options.fps,
             readers=options.readers,
             subgroups=options.subgroups,
             adjustment=options.adjust,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wauve_dist.evaluation.detection import ap50_interval, coco_average_precision
+from wauve_dist.evaluation.detection import AP, AP50, AP75, average_precision_interval, coco_average_precision
 from wauve_dist.evaluation.inputs import EvaluationError
 from wauve_dist.structures.annotations import Annotations
 
@@ -119,8 +119,21 @@ def test_ap50_agrees_with_the_definition():
     expected = naive_ap50(annotations, detections)
     assert 0.3 < expected < 0.95
     assert coco_average_precision(annotations, detections, names)["ap50"] == pytest.approx(expected, abs=1e-9)
-    interval = ap50_interval(annotations, detections, {name: name for name in names}, seed=0, num_resamples=50)
+    interval = average_precision_interval(
+        annotations, detections, {name: name for name in names}, AP50, seed=0, num_resamples=50
+    )
     assert interval.value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("figure", "thresholds"), [("ap", AP), ("ap50", AP50), ("ap75", AP75)])
+def test_each_ap_with_an_interval_is_that_of_pycocotools(figure, thresholds):
+    annotations, detections, names = random_study()
+    patients = {name: name for name in names}
+    expected = coco_average_precision(annotations, detections, names)
+    assert 0.02 < expected[figure] < 0.95
+    interval = average_precision_interval(annotations, detections, patients, thresholds, seed=0, num_resamples=50)
+    assert interval.value == pytest.approx(expected[figure], abs=1e-12)
+    assert interval.ci_low < interval.value < interval.ci_high
 
 
 def copied(tables, patients, multiset):
@@ -147,7 +160,9 @@ def test_weighing_a_patient_equals_copying_his_videos(confidence):
     }
     exact = sorted(by_multiset[tuple(sorted(draw))] for draw in draws)
     tail = (1 - confidence) / 2
-    interval = ap50_interval(annotations, detections, patients, seed=0, num_resamples=4000, confidence=confidence)
+    interval = average_precision_interval(
+        annotations, detections, patients, AP50, seed=0, num_resamples=4000, confidence=confidence
+    )
     assert len(set(exact)) == 10
     assert interval.ci_low == pytest.approx(exact[int(27 * tail)], abs=1e-9)
     assert interval.ci_high == pytest.approx(exact[-1 - int(27 * tail)], abs=1e-9)
@@ -156,7 +171,12 @@ def test_weighing_a_patient_equals_copying_his_videos(confidence):
 def test_no_detection_at_all_is_zero():
     annotations, detections, names = random_study(3)
     assert coco_average_precision(annotations, detections.iloc[:0], names)["ap"] == 0.0
-    assert ap50_interval(annotations, detections.iloc[:0], dict(zip(names, names, strict=True)), seed=0).ci_high == 0.0
+    assert (
+        average_precision_interval(
+            annotations, detections.iloc[:0], dict(zip(names, names, strict=True)), AP50, seed=0
+        ).ci_high
+        == 0.0
+    )
 
 
 def test_videos_without_annotation_and_without_lesions_are_refused():

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wauve_dist.evaluation.froc import FALSE_POSITIVES_PER_FRAME, froc
+from wauve_dist.evaluation.froc import FROC_RATES, froc, froc_per_video
 from wauve_dist.evaluation.inputs import EvaluationError
+from wauve_dist.evaluation.track_metrics import judge_tracks
 from wauve_dist.structures.annotations import Annotations
 
 LESION = (10.0, 10.0, 50.0, 50.0)
@@ -40,9 +41,9 @@ BOXES = {
 def test_by_hand():
     result = froc(*study(BOXES), {"a": "p", "b": "q"}, seed=0, num_resamples=50)
     # One false positive in 8 frames is 1/8: hits before the second one count. Two are 1/4, three 3/8.
-    assert FALSE_POSITIVES_PER_FRAME[:3] == (0.125, 0.25, 0.5)
+    assert FROC_RATES[:3] == (0.125, 0.25, 0.5)
     np.testing.assert_allclose(sensitivities(result), [2 / 6, 2 / 6, 3 / 6, 3 / 6, 3 / 6, 3 / 6, 3 / 6])
-    np.testing.assert_allclose(result.false_positives_per_frame, np.array([0, 0, 1, 1, 2, 3, 3]) / 8)
+    np.testing.assert_allclose(result.false_positives, np.array([0, 0, 1, 1, 2, 3, 3]) / 8)
     np.testing.assert_allclose(result.sensitivity, np.array([0, 1, 1, 2, 2, 2, 3]) / 6)
 
 
@@ -59,7 +60,7 @@ def test_a_second_box_on_a_lesion_is_a_false_positive():
     result = froc(
         *study({"a": [(0, LESION, 0.9), (0, LESION, 0.8)], "b": []}), {"a": "p", "b": "q"}, seed=0, num_resamples=20
     )
-    np.testing.assert_allclose(result.false_positives_per_frame, [0, 0, 1 / 8])
+    np.testing.assert_allclose(result.false_positives, [0, 0, 1 / 8])
 
 
 def test_limits_are_those_of_the_exact_distribution_over_patients():
@@ -83,3 +84,49 @@ def test_no_detection_finds_nothing_and_no_lesion_is_refused():
     assert sensitivities(empty) == [0.0] * 7
     with pytest.raises(EvaluationError, match="no lesion is annotated"):
         froc(Annotations(annotations.frames, annotations.boxes.iloc[:0]), found, patients, seed=0)
+
+
+def judged_tracks(tracks_per_video):
+    """As ``study``, with tracks of four frames as (box, score) in place of boxes."""
+    annotations, _ = study({video: [] for video in tracks_per_video})
+    rows = [
+        (video, number, frame, *box, score, False)
+        for video, tracks in tracks_per_video.items()
+        for number, (box, score) in enumerate(tracks)
+        for frame in range(4)
+    ]
+    columns = ["video_id", "track_id", "frame", "x1", "y1", "x2", "y2", "score", "interpolated"]
+    return judge_tracks(annotations, pd.DataFrame(rows, columns=columns), tracks_per_video)
+
+
+def test_per_video_by_hand():
+    # By falling score: found, false, false, found; a second track on a lesion is neither. 3 videos, 3 lesions.
+    tracks = {
+        "a": [(LESION, 0.9), (LESION, 0.7)],
+        "b": [(NOTHING, 0.8), (NOTHING, 0.6), (LESION, 0.5)],
+        "c": [],
+    }
+    result = froc_per_video(judged_tracks(tracks), {"a": "p", "b": "q", "c": "r"}, seed=0, num_resamples=50)
+    np.testing.assert_allclose(result.false_positives, np.array([0, 0, 1, 2, 2]) / 3)
+    np.testing.assert_allclose(result.sensitivity, np.array([0, 1, 1, 1, 2]) / 3)
+    assert FROC_RATES[2:4] == (0.5, 1.0)
+    np.testing.assert_allclose(sensitivities(result), np.array([1, 1, 1, 2, 2, 2, 2]) / 3)
+
+
+def test_per_video_weighing_a_patient_equals_copying_his_videos():
+    tracks = {"a": [(LESION, 0.9), (NOTHING, 0.4)], "b": [(NOTHING, 0.8), (LESION, 0.5)]}
+    result = froc_per_video(judged_tracks(tracks), {"a": "p", "b": "q"}, seed=0, num_resamples=300)
+    by_draw = []
+    for draw in product("ab", repeat=2):
+        copies = {f"{video}{number}": tracks[video] for number, video in enumerate(draw)}
+        whole = froc_per_video(judged_tracks(copies), {name: name for name in copies}, seed=0, num_resamples=20)
+        by_draw.append(sensitivities(whole))
+    np.testing.assert_allclose([point.ci_low for point in result.points], np.min(by_draw, axis=0))
+    np.testing.assert_allclose([point.ci_high for point in result.points], np.max(by_draw, axis=0))
+
+
+def test_per_video_without_a_lesion_is_refused_and_without_a_track_nothing_is_found():
+    judged = judged_tracks({"a": [], "b": []})
+    assert sensitivities(froc_per_video(judged, {"a": "p", "b": "q"}, seed=0, num_resamples=20)) == [0.0] * 7
+    with pytest.raises(EvaluationError, match="no lesion is annotated in these 2 videos"):
+        froc_per_video(judged._replace(lesions=judged.lesions.iloc[:0]), {"a": "p", "b": "q"}, seed=0)

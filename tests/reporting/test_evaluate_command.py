@@ -21,7 +21,7 @@ NUM_VIDEOS = 40
 OTHER = "2D $_$"  # no TeX, neither for the page nor for the figures
 FIGURES = ("calibration", "decision_curve", "froc", "precision_recall", "roc", "scores")
 CHECKLISTS = ("checklist_claim_2024", "checklist_stard_ai", "checklist_tripod_ai")
-TABLES = ("accuracy", *CHECKLISTS, "comparisons", "decision_curve", "froc", "population", "videos")
+TABLES = ("accuracy", *CHECKLISTS, "comparisons", "decision_curve", "detector", "froc", "population", "videos")
 RESAMPLES = ("--resamples", "500")
 COMMAND = runpy.run_path(str(Path(__file__).parents[2] / "launch" / "evaluate.py"))
 

@@ -19,7 +19,7 @@ def scored_videos(labels, scores, no_lesion=None):
         scores={"m": np.array(scores, dtype=float)},
         no_lesion={"m": np.zeros(number, dtype=bool) if no_lesion is None else np.array(no_lesion)},
         num_clips={},
-        num_unlabelled=0,
+        unlabelled=pd.DataFrame(),
     )
 
 

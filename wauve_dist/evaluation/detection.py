@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
@@ -18,6 +18,9 @@ import pandas as pd
 from wauve_dist.evaluation.bootstrap import Multiplicities, bootstrap, percentile_interval
 from wauve_dist.evaluation.inputs import BoolArray, EvaluationError, FloatArray, IntArray
 from wauve_dist.structures.annotations import Annotations
+
+AP50, AP75 = (0.5,), (0.75,)
+AP = tuple(np.linspace(0.5, 0.95, 10).tolist())
 
 _RECALL_LEVELS = np.linspace(0, 1, 101)
 
@@ -56,7 +59,7 @@ class Matches(NamedTuple):
     """The found boxes, best score first.
 
     Attributes:
-        is_true: the box matches a lesion, bool [D].
+        is_true: the box matches a lesion, bool [T, D], a row per threshold of IoU.
         image_id: of its frame, intp [D].
         score: 0..1, falling, float64 [D].
     """
@@ -92,16 +95,17 @@ def coco_average_precision(
     return AveragePrecision(ap=ap, ap50=ap50, ap75=ap75, num_frames=len(boxes.frames), num_boxes=len(boxes.true))
 
 
-def ap50_interval(
+def average_precision_interval(
     annotations: Annotations,
     detections: pd.DataFrame,
     patients: Mapping[str, str],
+    iou_thresholds: Sequence[float],
     *,
     seed: int,
     num_resamples: int = 999,
     confidence: float = 0.95,
 ) -> AveragePrecisionInterval:
-    """AP at IoU 0.50 with a bootstrap interval; patients are drawn, with all frames of all their videos.
+    """AP, the mean over thresholds of IoU, with a bootstrap interval; patients are drawn, with all of their frames.
 
     Boxes are matched once, since a match depends on its own frame only. A resample weighs each box by how often its
     patient was drawn.
@@ -110,6 +114,7 @@ def ap50_interval(
         annotations: the true boxes and the list of annotated frames.
         detections: a DETECTIONS table.
         patients: the patient of every video to count.
+        iou_thresholds: ``AP50``, ``AP75`` or ``AP`` (the ten from 0.50 to 0.95).
         seed: of the resamples.
         num_resamples: each passes over every detection; 999 settle the second digit of the limits.
         confidence: of the interval.
@@ -119,7 +124,7 @@ def ap50_interval(
     """
     boxes = select_boxes(annotations, detections, patients.keys())
     _, unit_of_frame = np.unique(boxes.frames["video_id"].map(patients).to_numpy(str), return_inverse=True)
-    is_true, image_id, _ = matches_at_50(boxes)
+    is_true, image_id, _ = match_boxes(boxes, iou_thresholds)
     unit = unit_of_frame[image_id - 1]
     num_true = np.bincount(unit_of_frame[boxes.true["image_id"] - 1], minlength=int(unit_of_frame.max()) + 1)
 
@@ -193,30 +198,33 @@ def _coco_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def matches_at_50(boxes: JudgedBoxes) -> Matches:
-    """Match found boxes to lesions at IoU 0.50, the better score first; a lesion is matched once."""
+def match_boxes(boxes: JudgedBoxes, iou_thresholds: Sequence[float]) -> Matches:
+    """Match found boxes to lesions at each threshold, the better score first; a lesion is matched once."""
     if boxes.found.empty:
-        return Matches(np.empty(0, dtype=bool), np.empty(0, dtype=np.intp), np.empty(0))
+        return Matches(np.empty((len(iou_thresholds), 0), dtype=bool), np.empty(0, dtype=np.intp), np.empty(0))
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = _coco_evaluation(boxes)
-        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.params.iouThrs = np.asarray(iou_thresholds)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.evaluate()
     images = [image for image in evaluation.evalImgs if image is not None]
     scores = np.concatenate([image["dtScores"] for image in images])
-    is_true = np.concatenate([image["dtMatches"][0] > 0 for image in images])
+    is_true = np.concatenate([image["dtMatches"] > 0 for image in images], axis=1)
     image_id = np.repeat([image["image_id"] for image in images], [len(image["dtScores"]) for image in images])
     order = np.argsort(-scores, kind="stable")
-    return Matches(is_true[order], image_id[order].astype(np.intp), scores[order].astype(np.float64))
+    return Matches(is_true[:, order], image_id[order].astype(np.intp), scores[order].astype(np.float64))
 
 
 def _weighted_ap(is_true: BoolArray, weight: Multiplicities, num_true: int) -> float:
-    """COCO's AP, the mean over 101 recall levels of the best precision from there on, of weighted boxes."""
+    """COCO's AP, the mean over thresholds and 101 recalls of the best precision from there on, of weighted boxes."""
     if num_true == 0:
         return float("nan")
-    true = np.cumsum(weight * is_true)
     found = np.cumsum(weight)
-    precision = np.divide(true, found, out=np.zeros(len(true)), where=found > 0)
-    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    first = np.searchsorted(true / num_true, _RECALL_LEVELS, side="left")
-    return float(np.append(best_from_here, 0.0)[first].mean())
+    values = []
+    for matched in is_true:
+        true = np.cumsum(weight * matched)
+        precision = np.divide(true, found, out=np.zeros(len(true)), where=found > 0)
+        best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+        first = np.searchsorted(true / num_true, _RECALL_LEVELS, side="left")
+        values.append(np.append(best_from_here, 0.0)[first].mean())
+    return float(np.mean(values))

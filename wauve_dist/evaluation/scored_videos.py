@@ -25,7 +25,8 @@ class ScoredVideos:
         scores: model to float64 [n], 0..1; 0 where the model found no lesion, which makes it a benign call.
         no_lesion: model to bool [n], True where the model found no lesion.
         num_clips: model to int64 [n]; a model whose file does not tell is absent.
-        num_unlabelled: videos left out because their label is not known.
+        unlabelled: rows as of ``videos``, left out because their label is not known; what a detector finds in them
+            can be judged all the same.
         left_out: model to the videos of its file that another file lacks; empty unless an intersection was asked for.
     """
 
@@ -33,8 +34,13 @@ class ScoredVideos:
     scores: dict[str, FloatArray]
     no_lesion: dict[str, BoolArray]
     num_clips: dict[str, IntArray]
-    num_unlabelled: int
+    unlabelled: pd.DataFrame
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def num_unlabelled(self) -> int:
+        """Videos left out because their label is not known."""
+        return len(self.unlabelled)
 
     @property
     def positive(self) -> BoolArray:
@@ -84,8 +90,8 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None, *, inter
             f"{sources[first]}, column 'label': no video has one. Fill in 1 (malignant) or 0 (benign)."
         )
     scores = {name: tables[name]["score"].reindex(ids).to_numpy(np.float64) for name in tables}
-    videos = table.loc[ids].drop(columns=["score", "num_clips", "model"], errors="ignore").reset_index()
-    videos["label"] = videos["label"].astype("int64")
+    described = table.drop(columns=["score", "num_clips", "model"], errors="ignore")
+    videos = described.loc[ids].reset_index().astype({"label": "int64"})
     try:
         checked_scores(videos["label"], np.zeros(len(videos)))
     except OneClassError as error:
@@ -98,7 +104,7 @@ def read_scored_videos(paths: Sequence[Path], split: str | None = None, *, inter
         num_clips={
             name: tables[name]["num_clips"].reindex(ids).to_numpy() for name in tables if "num_clips" in tables[name]
         },
-        num_unlabelled=int((~labelled).sum()),
+        unlabelled=described[~labelled].reset_index(),
         left_out=left_out,
     )
 

@@ -14,8 +14,8 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from wauve_dist.evaluation.detection import ap50_interval
-from wauve_dist.evaluation.froc import FALSE_POSITIVES_PER_FRAME, froc
+from wauve_dist.evaluation.detection import AP50, average_precision_interval
+from wauve_dist.evaluation.froc import FROC_RATES, froc
 from wauve_dist.evaluation.inputs import FloatArray
 from wauve_dist.evaluation.simulated_studies import NUM_RESAMPLES, Interval
 from wauve_dist.structures.annotations import Annotations
@@ -47,14 +47,15 @@ def _sensitivities(rng: np.random.Generator, num_patients: int) -> Iterator[Inte
     annotations, detections, patients = _detected(rng, num_patients)
     curve = froc(annotations, detections, patients, seed=int(rng.integers(2**32)), num_resamples=NUM_RESAMPLES)
     for point in curve.points:
-        if point.false_positives_per_frame < _RATE:
-            name = f"lesions found at {point.false_positives_per_frame:g} false boxes a frame, bootstrap by patient"
-            yield Interval(name, _TRUE_SENSITIVITIES[point.false_positives_per_frame], point.ci_low, point.ci_high)
+        if point.false_positives < _RATE:
+            name = f"lesions found at {point.false_positives:g} false boxes a frame, bootstrap by patient"
+            yield Interval(name, _TRUE_SENSITIVITIES[point.false_positives], point.ci_low, point.ci_high)
 
 
 def _average_precision(rng: np.random.Generator, num_patients: int) -> Iterator[Interval]:
     annotations, detections, patients = _detected(rng, num_patients)
-    ap50 = ap50_interval(annotations, detections, patients, seed=int(rng.integers(2**32)), num_resamples=NUM_RESAMPLES)
+    sampling = {"seed": int(rng.integers(2**32)), "num_resamples": NUM_RESAMPLES}
+    ap50 = average_precision_interval(annotations, detections, patients, AP50, **sampling)
     yield Interval("AP50, bootstrap by patient", _TRUE_AP50, ap50.ci_low, ap50.ci_high)
 
 
@@ -100,7 +101,5 @@ def _ap50() -> float:
 
 _TRUE_AP50 = _ap50()
 _TRUE_SENSITIVITIES = {
-    rate: float(_sensitivity(stats.norm.isf(rate / _RATE, 0, _SPREAD)))
-    for rate in FALSE_POSITIVES_PER_FRAME
-    if rate < _RATE
+    rate: float(_sensitivity(stats.norm.isf(rate / _RATE, 0, _SPREAD))) for rate in FROC_RATES if rate < _RATE
 }

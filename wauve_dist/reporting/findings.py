@@ -64,7 +64,7 @@ def compute(request: EvaluationRequest, inputs: EvaluationInputs) -> Findings:
     """
     scored, readings = inputs.scored, inputs.readings
     sampling = {"seed": request.seed, "num_resamples": request.num_resamples}
-    detector = evaluate_detector(inputs.boxes, scored, **sampling) if inputs.boxes else None
+    detector = evaluate_detector(inputs.boxes, scored, **sampling, fps=request.fps) if inputs.boxes else None
     threshold_for = partial(threshold_of, request, readings)
     results = {model: evaluate_model(scored, model, threshold_for, **sampling) for model in scored.scores}
     comparisons = compare_models(scored, results)

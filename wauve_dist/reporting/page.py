@@ -12,6 +12,7 @@ from wauve_dist import __version__
 from wauve_dist.reporting import statements, wording
 from wauve_dist.reporting.cases import MAX_THUMBNAILS, OUTCOMES, Case
 from wauve_dist.reporting.checklists import Checklist
+from wauve_dist.reporting.detector_page import detector_rows
 from wauve_dist.reporting.findings import Findings
 from wauve_dist.reporting.population_section import population_rows
 from wauve_dist.reporting.reader_page import reader_methods, reader_page
@@ -80,6 +81,7 @@ def render_page(
             )
         ],
         detection=detection,
+        detection_rows=detector_rows(detection) if detection else None,
         readers=reader_page(readers, main, result.operating_point) if readers else None,
         subgroups=subgroup_page(subgroups, metrics["populations"]) if subgroups else None,
         origins=[

@@ -11,6 +11,7 @@ import pandas as pd
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.evaluation.operating_point import PROPORTIONS
 from wauve_dist.reporting.cases import Case
+from wauve_dist.reporting.detector_page import detector_table
 from wauve_dist.reporting.findings import Findings
 from wauve_dist.reporting.metrics import rounded
 from wauve_dist.reporting.population_section import population_rows
@@ -26,6 +27,8 @@ _CAPTIONS = {
     "videos": "Every video with its score and call.",
     "comparisons": "Differences between models.",
     "froc": "Share of lesion boxes found by false positives per frame, with 95 % intervals.",
+    "froc_per_video": "Share of lesions found by false-positive tracks per video, with 95 % intervals.",
+    "detector": "Lesion detector and tracks: all videos, by the size of the lesion, and without one; 95 % intervals.",
     "readers": "Accuracy of the readers, alone and assisted, with 95 % intervals.",
     "reader_tests": "Tests between readers and model, and between readers alone and assisted.",
     "kappa": "Agreement of pairs of readers: Cohen's kappa with 95 % intervals.",
@@ -68,7 +71,10 @@ def report_tables(findings: Findings, population: pd.DataFrame, cases: Sequence[
     if metrics["comparisons"]:
         tables["comparisons"] = pd.DataFrame(metrics["comparisons"])
     if "detection" in metrics:
+        tables["detector"] = detector_table(metrics["detection"])
         tables["froc"] = pd.DataFrame(metrics["detection"]["froc"]["points"])
+        if "froc_per_video" in metrics["detection"]:
+            tables["froc_per_video"] = pd.DataFrame(metrics["detection"]["froc_per_video"]["points"])
     if "readers" in metrics:
         tables |= reader_tables(metrics["readers"])
     if "subgroups" in metrics:

@@ -17,7 +17,7 @@ from wauve_dist.evaluation.readings import Readings, cross_readings
 from wauve_dist.evaluation.scored_videos import ScoredVideos, read_scored_videos
 from wauve_dist.reporting.cases import read_clips
 from wauve_dist.structures.annotations import Annotations, read_annotations
-from wauve_dist.structures.tables import DETECTIONS, READERS, read_table
+from wauve_dist.structures.tables import DETECTIONS, READERS, TRACKS, read_table
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class EvaluationRequest:
         intersection: count only the videos that every predictions file has, instead of refusing files that differ.
         detections: DETECTIONS table of the first model's detector; needs ``annotations``.
         annotations: COCO-VID file with the true boxes.
+        tracks: TRACKS table of the first model's detector; needs ``detections``.
+        fps: frames per second of videos whose row of the first predictions has none; needs ``tracks``.
         readers: READERS table of the same videos, compared with the first model.
         subgroups: comma-separated expressions (see ``evaluation.groupings``), for the first model.
         adjustment: for looking at many p-values: ``holm``, ``benjamini-hochberg``, ``bonferroni`` or ``none``.
@@ -52,6 +54,8 @@ class EvaluationRequest:
     intersection: bool = False
     detections: Path | None = None
     annotations: Path | None = None
+    tracks: Path | None = None
+    fps: float | None = None
     readers: Path | None = None
     subgroups: str | None = None
     adjustment: str = "none"
@@ -61,6 +65,10 @@ class EvaluationRequest:
             raise EvaluationError("give either --threshold or --threshold-rule, not both.")
         if (self.detections is None) != (self.annotations is None):
             raise EvaluationError("--detections and --annotations go together: found boxes are judged by true ones.")
+        if self.tracks is not None and self.annotations is None:
+            raise EvaluationError("--tracks needs --detections and --annotations: tracks are judged by true boxes.")
+        if self.fps is not None and self.tracks is None:
+            raise EvaluationError("--fps needs --tracks: it turns false-positive tracks into a number per minute.")
         if self.threshold_rule == MATCH_READERS and self.readers is None:
             raise EvaluationError(f"--threshold-rule {MATCH_READERS}: give the readings to match with --readers.")
 
@@ -81,21 +89,24 @@ class EvaluationRequest:
             "adjustment",
             "num_resamples",
             "seed",
+            "fps",
         )
         return {name: getattr(self, name) for name in names}
 
     def made_from(self, models: Sequence[str]) -> dict[str, Path]:
         """Role of every input file to its path."""
         roles = {f"predictions {model}": path for model, path in zip(models, self.predictions, strict=True)}
-        others = {"detections": self.detections, "annotations": self.annotations, "readers": self.readers}
+        names = ("detections", "tracks", "annotations", "readers")
+        others = {name: getattr(self, name) for name in names}
         return roles | {role: path for role, path in others.items() if path is not None}
 
 
 class Boxes(NamedTuple):
-    """What the detector should have found, and what it found (a DETECTIONS table)."""
+    """What the detector should have found, what it found (DETECTIONS) and how that was linked (TRACKS, or None)."""
 
     annotations: Annotations
     detections: pd.DataFrame
+    tracks: pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,11 @@ def read_inputs(request: EvaluationRequest) -> EvaluationInputs:
     if request.readers is not None:
         readings = cross_readings(read_table(request.readers, READERS), scored.videos["video_id"], request.readers)
     if request.detections is not None and request.annotations is not None:
-        boxes = Boxes(read_annotations(request.annotations), read_table(request.detections, DETECTIONS))
+        boxes = Boxes(
+            read_annotations(request.annotations),
+            read_table(request.detections, DETECTIONS),
+            None if request.tracks is None else read_table(request.tracks, TRACKS),
+        )
     return EvaluationInputs(
         scored=scored,
         clips=read_clips(request.predictions[0]),

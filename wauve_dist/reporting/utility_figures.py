@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from wauve_dist.evaluation.decision_curve import BIRADS_BOUNDARIES
-from wauve_dist.evaluation.froc import FALSE_POSITIVES_PER_FRAME, Froc
+from wauve_dist.evaluation.froc import FROC_RATES, Froc
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
 from wauve_dist.reporting.figures import CHANCE, INK, MODEL_COLOURS, MUTED, SINGLE_COLUMN, STYLE, model_style, panels
 from wauve_dist.reporting.wording import decimal, interval
@@ -95,30 +95,30 @@ def decision_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
 def froc_figure(curve: Froc) -> Figure:
     """Share of lesion boxes found against false positives per frame, with limits at the customary rates."""
     figure, (axes,) = panels(SINGLE_COLUMN, 2.7)
-    lowest = FALSE_POSITIVES_PER_FRAME[0] / 2
-    shown = curve.false_positives_per_frame >= lowest
+    lowest = FROC_RATES[0] / 2
+    shown = curve.false_positives >= lowest
     start = curve.sensitivity[~shown][-1]
-    rates = np.concatenate([[lowest], curve.false_positives_per_frame[shown], [FALSE_POSITIVES_PER_FRAME[-1]]])
+    rates = np.concatenate([[lowest], curve.false_positives[shown], [FROC_RATES[-1]]])
     found = np.concatenate([[start], curve.sensitivity[shown], [curve.sensitivity[-1]]])
     axes.step(rates, found, where="post", color=MODEL_COLOURS[0])
     points = curve.points
     axes.vlines(
-        [point.false_positives_per_frame for point in points],
+        [point.false_positives for point in points],
         [point.ci_low for point in points],
         [point.ci_high for point in points],
         color=MODEL_COLOURS[0],
         linewidth=0.9,
     )
     axes.plot(
-        [point.false_positives_per_frame for point in points],
+        [point.false_positives for point in points],
         [point.value for point in points],
         "o",
         color=MODEL_COLOURS[0],
         markersize=3.5,
     )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(FALSE_POSITIVES_PER_FRAME, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
+    axes.set_xticks(FROC_RATES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     axes.minorticks_off()
-    axes.set(xlim=(lowest, 1.1 * FALSE_POSITIVES_PER_FRAME[-1]), ylim=(0, 1.02))
+    axes.set(xlim=(lowest, 1.1 * FROC_RATES[-1]), ylim=(0, 1.02))
     axes.set(xlabel="False positives per frame", ylabel="Lesion boxes found")
     return figure
