@@ -10,6 +10,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from wauve_dist.study.config import read_study_config
 from wauve_dist.tasks.classification import ClassificationTask
+from wauve_dist.tasks.detection import DetectionTask
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
@@ -86,7 +87,7 @@ def test_detector_trains_from_its_config(path, launch, tiny_study_data, tmp_path
     annotations = f"--data.annotations={tiny_study_data / 'annotations.json'}"
     done = train(launch, path, tmp_path / "run", tiny_study_data, annotations, *TINY_DETECTION)
     assert done.returncode == 0, done.stderr
-    assert_complete(tmp_path / "run", "val/ap50")
+    assert_complete(tmp_path / "run", DetectionTask.validation_figures)
 
 
 @pytest.mark.parametrize("path", trained(CLASSIFICATION), ids=lambda path: path.stem)
@@ -97,18 +98,19 @@ def test_classifier_trains_from_its_config(path, launch, tiny_study_data, tmp_pa
     tiny = [*TINY_CLASSIFICATION, *TINY_NETWORK.get(network, [])]
     done = train(launch, path, tmp_path / "run", tiny_study_data, tracks, *tiny)
     assert done.returncode == 0, done.stderr
-    assert_complete(tmp_path / "run", "val/auc")
+    assert_complete(tmp_path / "run", ClassificationTask.validation_figures)
     task = ClassificationTask.load_from_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     assert type(task.classifier).__name__ == network
     assert task.hparams["crop_size"] == 64  # given to the data, linked to the model
     assert task.clip_rule.inputs == config["data"]["init_args"].get("inputs", "all")
 
 
-def assert_complete(run, metric):
+def assert_complete(run, figures):
     """Check that the run folder holds what the README promises."""
     assert {entry.name for entry in run.iterdir()} == {"checkpoints", "config.yaml", "metrics", "run.json", "wandb"}
     assert {entry.name for entry in (run / "checkpoints").glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
-    assert metric in (run / "metrics" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
+    logged = (run / "metrics" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert set(figures) <= set(logged)
     record = json.loads((run / "checkpoints" / "best.ckpt.provenance.json").read_text())
     assert "manifest" in record["made_from"]
     assert list((run / "wandb").glob("offline-run-*/run-*.wandb"))

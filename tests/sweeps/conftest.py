@@ -32,18 +32,18 @@ class SweepsAtWork:
         path.write_text(yaml.safe_dump({**content, **changes}))
         return path
 
-    def start(self, *arguments, **files):
+    def start(self, *arguments, script="sweep.py"):
         """Start launch/sweep.py in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, REPOSITORY / "launch" / "sweep.py", *map(str, arguments)],
-            cwd=REPOSITORY, env={**environment(), "WANDB_MODE": "offline"}, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **files,
+            [sys.executable, REPOSITORY / "launch" / script, *map(str, arguments)],
+            cwd=REPOSITORY, env=environment(), text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def run(self, *arguments, timeout=240):
+    def run(self, *arguments, script="sweep.py"):
         """Run launch/sweep.py to its end; returns its exit status and what it has printed."""
-        process = self.start(*arguments)
-        said, _ = process.communicate(timeout=timeout)
+        process = self.start(*arguments, script=script)
+        said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     def create(self, path):

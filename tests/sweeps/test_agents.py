@@ -6,6 +6,7 @@ The real training is in test_sweep_command.py; here are the ways in which proces
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,39 +20,6 @@ from wauve_dist.sweeps.sweep import BASE_CONFIG, SWEEP_FILE, Settings, Sweep
 
 REPOSITORY = Path(__file__).parents[2]
 
-# Validates ten times, a step of learning each; saves, stops and resumes as the real training does.
-TRAINING = """
-import json, os, signal, sys, time
-from pathlib import Path
-given = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:] if "=" in word)
-out = Path(sys.argv[sys.argv.index("--out") + 1])
-save = out / "checkpoints" / "last.ckpt"
-is_resumed = "--resume" in sys.argv
-assert is_resumed == save.exists(), "only what was saved is resumed"
-assert is_resumed or not out.exists(), "a new run has a new folder"
-lr, behaviour = float(given["lr"]), given["behaviour"]
-with open(out.parents[1] / "started", "a") as ledger:
-    ledger.write(json.dumps([out.name, is_resumed, os.getpid()]) + "\\n")
-stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
-if behaviour == "fail":
-    sys.exit("error: the manifest has no column 'label'")
-first = int(save.read_text()) if is_resumed else 0
-version = len(list(out.glob("metrics/*")))
-(out / "metrics" / f"version_{version}").mkdir(parents=True)
-save.parent.mkdir(exist_ok=True)
-with (out / "metrics" / f"version_{version}" / "metrics.csv").open("w") as log:
-    print("step,val/loss", file=log, flush=True)
-    for step in range(first, 10):
-        time.sleep(float(given["seconds"]) / 10)
-        print(f"{step},{lr + 1 / (step + 1)}", file=log, flush=True)
-        save.write_text(str(step + 1))
-        if behaviour == "kill_once" and step == 4 and not is_resumed or behaviour == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if stop:
-            sys.exit(143)
-"""
-
 
 class Work:
     """A sweep's folder, and agents."""
@@ -59,7 +27,7 @@ class Work:
     def __init__(self, folder):
         self.folder = folder
         (folder / "launch").mkdir()
-        (folder / "launch" / "train.py").write_text(TRAINING)
+        shutil.copy(Path(__file__).with_name("stand_in_training.py"), folder / "launch" / "train.py")
         self.out = folder / "sweep"
 
     def create(self, parameters, **more):
@@ -111,6 +79,8 @@ def wait_until(condition):
 
 def test_two_agents_run_every_configuration_once_and_end(work):
     work.create({"lr": {"values": [0.1, 0.2, 0.3]}, "behaviour": {"values": ["train", "fail"]}})
+    (work.out / "trials").mkdir()
+    (work.out / "trials" / ".0007.half-written.json").touch()  # of an agent that was killed
     statuses, said = ended(work.agent(), work.agent())
     assert statuses == [0, 0], said
     assert sorted(name for name, _, _ in work.started()) == [f"{number:04d}" for number in range(6)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from wauve_dist.sweeps.creation import create_sweep
 from wauve_dist.sweeps.sweep_file import Choice, EarlyStop, Range, SweepRefused, read_sweep_file
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "sweeps").glob("*.yaml"))
@@ -81,6 +82,20 @@ def test_a_faulty_sweep_file_is_refused_with_the_remedy(tmp_path, changes, messa
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_sweep_reads_and_names_a_shipped_config(path):
+def test_a_shipped_sweep_optimises_what_the_best_checkpoint_of_its_config_is_chosen_by(path):
     file = read_sweep_file(path)
-    assert (path.parents[2] / file.arguments[1]).is_file()
+    config = yaml.safe_load((path.parents[2] / file.arguments[1]).read_text())
+    chosen_by = next(each for each in config["trainer"]["callbacks"] if "ModelCheckpoint" in each["class_path"])
+    assert chosen_by["init_args"]["monitor"] == file.metric
+    assert file.goal.startswith(chosen_by["init_args"]["mode"])
+
+
+def test_what_each_trial_gets_from_its_agent_or_twice_is_refused(tmp_path):
+    for name, message in (
+        ("out", "the agents give --out to each trial. Leave it out."),
+        ("data.manifest", "data.manifest is a parameter, and fixed on the command line. Choose one."),
+    ):
+        read(tmp_path, parameters={name: {"values": ["x", "y"]}})
+        with pytest.raises(SweepRefused, match=message):
+            create_sweep(tmp_path / "sweep.yaml", tmp_path / "out", ["--data.manifest=x"], 1, tmp_path)
+    assert not (tmp_path / "out").exists()

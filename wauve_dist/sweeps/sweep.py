@@ -87,7 +87,9 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """Return the trials that have begun, by number."""
-        return [Trial.read(path) for path in sorted((self.folder / "trials").glob("*.json"))]
+        return [
+            Trial.read(path) for path in sorted((self.folder / "trials").glob("[0-9]*.json"))
+        ]  # not what is being written
 
     @contextmanager
     def next_trial(self) -> Iterator[tuple[Trial, int] | None]:
