@@ -1,0 +1,78 @@
+"""Agents of a sweep as jobs of a real Slurm; a stand-in trains in seconds."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wauve_dist.sweeps.sweep import BASE_CONFIG, SWEEP_FILE, Settings, Sweep
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 240
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout whose launch/train.py is the stand-in."""
+    root = tmp_path / "checkout"
+    for part in ("wauve_dist", "launch", "slurm"):
+        shutil.copytree(REPOSITORY / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "configs").mkdir()
+    shutil.copy(REPOSITORY / "tests" / "sweeps" / "stand_in_training.py", root / "launch" / "train.py")
+    return root
+
+
+def create(out, parameters):
+    out.mkdir()
+    content = {
+        **{"program": "launch/train.py", "method": "grid", "metric": {"name": "val/loss", "goal": "minimize"}},
+        **{"command": ["${env}", "${interpreter}", "${program}", "${args}"], "parameters": parameters},
+    }
+    (out / SWEEP_FILE).write_text(yaml.safe_dump(content, sort_keys=False))
+    (out / BASE_CONFIG).write_text(yaml.safe_dump({"trainer": {"accelerator": "cpu", "devices": 1}}))
+    Settings(1, str(out.parent)).write(out)
+
+
+def wait_until(condition, jobs):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        logs = "".join(path.read_text() for path in jobs.glob("*.log"))
+        assert time.monotonic() < deadline, f"it did not happen within {PATIENCE_S} s: {logs}"
+        time.sleep(0.2)
+
+
+def test_a_sweep_on_three_agents_loses_no_trial_though_one_fails_and_one_is_preempted(cluster, checkout, tmp_path):
+    out, jobs = tmp_path / "sweep", tmp_path / "sweep.slurm"
+    behaviours = {"behaviour": {"values": ["train", "fail"]}, "lr": {"values": [0.1, 0.2, 0.3]}}
+    create(out, {**behaviours, "seconds": {"value": 8.0}})
+    command = [sys.executable, checkout / "launch" / "sweep.py", "submit", out, "--agents=3", "--slurm=slurm/cpu.yaml"]
+    options = ["--slurm.tasks_per_node=1", "--slurm.cpus_per_task=1", "--slurm.memory=1G"]
+    variables = {**os.environ, **cluster.environment, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, cwd=checkout, env=variables
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is in the queue") == 3
+
+    def started():
+        return [json.loads(line) for line in (out / "started").read_text().splitlines()]
+
+    wait_until((out / "trials" / "0000" / "checkpoints" / "last.ckpt").exists, jobs)
+    said = {log.stem: log.read_text() for log in jobs.glob("*.log")}
+    first = next(number for number, text in said.items() if "trial 0:" in text)
+    subprocess.run(["scancel", "--signal=USR1", first], check=True, env=variables)  # as before the time limit
+    wait_until(lambda: len(list(out.glob("trials/*.json"))) == 6, jobs)
+    wait_until(lambda: all(trial.state != "running" for trial in Sweep(out).trials()), jobs)
+    states = [(trial.parameters["behaviour"], trial.state) for trial in Sweep(out).trials()]
+    assert states == [("train", "finished")] * 3 + [("fail", "failed")] * 3
+    runs = sorted((name, resumed) for name, resumed, _ in started())
+    assert runs == sorted([("0000", True), *((f"{number:04d}", False) for number in range(6))])
+    assert "Slurm will start this agent again." in (jobs / f"{first}.log").read_text()
