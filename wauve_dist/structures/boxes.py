@@ -35,9 +35,12 @@ def box_iou(first_xyxy: NDArray[np.floating], second_xyxy: NDArray[np.floating])
     Returns:
         float32 [N, M], 0..1; 0 where both boxes are empty.
     """
-    top_left = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
-    bottom_right = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    # Side by side, not as an axis of length two, over which NumPy's loops are slow.
+    left, top, right, bottom = first_xyxy.T[:, :, None]
+    other_left, other_top, other_right, other_bottom = second_xyxy.T[:, None, :]
+    width = np.maximum(np.minimum(right, other_right) - np.maximum(left, other_left), 0)
+    height = np.maximum(np.minimum(bottom, other_bottom) - np.maximum(top, other_top), 0)
+    intersection = width * height
     union = box_area(first_xyxy)[:, None] + box_area(second_xyxy)[None, :] - intersection
     iou: Float32Array = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0).astype(np.float32)
     return iou
@@ -45,5 +48,5 @@ def box_iou(first_xyxy: NDArray[np.floating], second_xyxy: NDArray[np.floating])
 
 def box_area(boxes_xyxy: NDArray[np.floating]) -> NDArray[np.floating]:
     """Areas in square pixels: [N, 4] to [N]; negative sides count as zero."""
-    sides = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None)
+    sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0)
     return np.asarray(sides[:, 0] * sides[:, 1])
