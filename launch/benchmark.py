@@ -43,6 +43,12 @@ def main(argv: list[str]) -> int:
     _add_model_options(detector, batch_size=16)
     detector.add_argument("--image-size", type=int, default=800, metavar="PX", help="side of the square frames")
     detector.set_defaults(run=_detector)
+    tracking = parts.add_parser("tracking", help="boxes to tracks, frame by frame on one core (seconds)")
+    tracking.add_argument("--frames", type=int, default=4000, metavar="N", help="of the video (default: 4000)")
+    tracking.add_argument("--boxes", type=int, default=20, metavar="N", help="in a frame (default: 20)")
+    tracking.add_argument("--rounds", type=int, default=3, metavar="N", help="timings; the best counts (default: 3)")
+    tracking.add_argument("--seed", type=int, default=0, help="of the boxes")
+    tracking.set_defaults(run=_tracking)
     distributed = parts.add_parser(
         "distributed",
         help="several processes: our trainer against a bare torch loop, every strategy, logging (minutes)",
@@ -165,6 +171,14 @@ def _detector(options: argparse.Namespace) -> None:
         "frames/s",
         device,
     )
+
+
+def _tracking(options: argparse.Namespace) -> None:
+    from wauve_dist.tracking.benchmark import benchmark_linker
+
+    speed = benchmark_linker(options.frames, options.boxes, options.rounds, options.seed)
+    print(f"{speed.num_frames:,} frames of {speed.boxes_per_frame} boxes linked into {speed.num_tracks} tracks")
+    print(f"  {speed.frames_per_s:,.0f} frames per second of processor time")
 
 
 def _distributed(options: argparse.Namespace) -> None:
