@@ -143,3 +143,13 @@ def test_without_tracks_boxes_alone_are_judged(study, tmp_path, capsys):
 def test_flags_that_do_not_fit_are_refused(study, tmp_path, capsys, given, more, message):
     _, error = evaluate(capsys, tmp_path / "out", {name: study[name] for name in given}, *more)
     assert message in error
+
+
+def test_no_track_at_all_leaves_a_gap_where_a_figure_is_undefined(study, tmp_path, capsys):
+    write_table(pd.read_parquet(study["tracks"]).iloc[:0], study["tracks"], TRACKS, {})
+    found, error = evaluate(capsys, tmp_path / "out", study, "--fps", "30")
+    assert error == ""
+    assert found["tracks"]["lesion_recall"]["value"] == found["tracks"]["idf1"]["value"] == 0
+    assert found["tracks"]["track_purity"]["value"] is None
+    assert found["tracks"]["track_purity"]["method"] == "nothing to divide by"
+    assert "nan" not in (tmp_path / "out" / "report.html").read_text().lower().split()
