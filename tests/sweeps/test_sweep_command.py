@@ -1,6 +1,11 @@
 """launch/sweep.py with the real training."""
 
+import contextlib
 import csv
+import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,17 +20,38 @@ REPOSITORY = Path(__file__).parents[2]
 SHIPPED = sorted((REPOSITORY / "configs" / "sweeps").glob("*.yaml"))
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 300 s"
+        time.sleep(0.05)
+
+
+def process_with(*words):
+    """Return the one process whose command line holds these words, one after the other."""
+    wanted = b"\0" + "\0".join(words).encode() + b"\0"
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has ended meanwhile
+            found += [int(path.parent.name)] if wanted in path.read_bytes() else []
+    (only,) = found
+    return only
+
+
 @pytest.mark.slow
 def test_a_sweep_from_its_file_to_the_command_of_its_best_trial(sweeps):
     # nan_at_step makes the second trial fail; the first and the third train.
     path = sweeps.write(
-        parameters={"model.nan_at_step": {"values": [-1, 3, -2]}, "trainer.max_epochs": {"value": 2}},
+        parameters={"model.nan_at_step": {"values": [-1, 3, -2]}, "model.step_s": {"value": 0.4}},
         early_terminate={"type": "hyperband", "min_iter": 1},
     )
     status, said = sweeps.create(path)
     assert status == 0, said
     assert "3 trials" in said
     agents = [sweeps.start("agent", sweeps.out) for _ in range(2)]
+    first = sweeps.out / "trials" / "0000"
+    wait_until((first / "checkpoints" / "last.ckpt").exists)
+    os.kill(process_with("--out", str(first)), signal.SIGKILL)
     said = [agent.communicate(timeout=600)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], said
     with (sweeps.out / "results.csv").open() as stream:
@@ -33,10 +59,13 @@ def test_a_sweep_from_its_file_to_the_command_of_its_best_trial(sweeps):
     assert [(row["state"], row["model.nan_at_step"]) for row in table] == [
         *(("finished", "-1"), ("failed", "3"), ("finished", "-2")),
     ]
-    # Neither changes what is computed: the same numbers, whichever agent ran them.
+    # Neither changes what is computed: the same numbers, though the first was killed and resumed.
+    assert json.loads(first.with_suffix(".json").read_text())["num_kills"] == 1
     assert table[0]["val/loss"] == table[2]["val/loss"] != ""
-    with (sweeps.out / "trials" / "0000" / "metrics" / "version_0" / "metrics.csv").open() as stream:
-        logged = list(csv.DictReader(stream))
+    logged = []
+    for version in ("version_0", "version_1"):
+        with (first / "metrics" / version / "metrics.csv").open() as stream:
+            logged += csv.DictReader(stream)
     assert min(float(row["val/loss"]) for row in logged if row["val/loss"]) == float(table[0]["val/loss"])
     assert {name for name in logged[0] if name.startswith("val/")} == set(ClassificationTask.validation_figures)
 
