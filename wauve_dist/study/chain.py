@@ -126,6 +126,7 @@ def stages_of(config: StudyConfig) -> list[Stage]:
                 "--predictions",
                 *map(str, predictions),
                 f"--detections={out / 'predictions' / 'detections.parquet'}",
+                f"--tracks={out / 'predictions' / 'tracks.parquet'}",
                 f"--annotations={annotations}",
                 f"--threshold={config.threshold}",
                 f"--resamples={config.resamples}",
@@ -134,7 +135,7 @@ def stages_of(config: StudyConfig) -> list[Stage]:
             ),
             (
                 *predictions,
-                *(out / "predictions" / name for name in ("detections.parquet", "clips.parquet")),
+                *(out / "predictions" / name for name in ("detections.parquet", "tracks.parquet", "clips.parquet")),
                 annotations,
             ),
         ),
