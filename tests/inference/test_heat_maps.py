@@ -4,9 +4,9 @@ import pytest
 from spots import BrightnessClassifier, sweep
 
 from wauve_dist.data.crops import crop_roi
-from wauve_dist.inference.heat_maps import HeatMaps, find_maps, interpolation, place
+from wauve_dist.inference.heat_maps import HeatMaps, find_maps, place
 from wauve_dist.inference.pipeline import score_tracks
-from wauve_dist.models.class_activation import even_grid, strided_grid
+from wauve_dist.models.class_activation import even_grid, interpolation, strided_grid
 from wauve_dist.structures.clips import Clip
 from wauve_dist.structures.tables import TRACKS, empty_table
 

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import os
 import signal
 import time
@@ -32,7 +33,9 @@ class TinyNetwork(ClipClassifier):
 
     def maps(self, clips_NTHW):
         features_NCTHW = self.body[:4](clips_NTHW.unsqueeze(1).float() / 255)
-        return torch.einsum("ncthw,c->nthw", features_NCTHW, self.body[6].weight[0])
+        cells = (features_NCTHW.shape[2], *(math.ceil(side / 32) for side in clips_NTHW.shape[2:]))  # as a trunk has
+        pooled_NCTHW = F.adaptive_avg_pool3d(features_NCTHW, cells)
+        return torch.einsum("ncthw,c->nthw", pooled_NCTHW, self.body[6].weight[0])
 
     def check_crop_size(self, crop_size):
         pass

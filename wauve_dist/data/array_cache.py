@@ -15,10 +15,9 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +27,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from wauve_dist.data.decoding import VideoError
+from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.provenance import atomic_write, sha256_of
 
 _MAX_REPORTED_VIDEOS = 20
@@ -179,21 +179,8 @@ def _check_room(recipes: Iterable[ArrayRecipe], cache_dir: Path, max_gb: float |
 
 
 def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    faults: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"))
-    with Progress(*columns, TimeRemainingColumn()) as progress, _executor(min(num_workers, len(missing))) as executor:
-        task = progress.add_task(title, total=len(missing))
-        futures: list[Future[None]] = [executor.submit(_write, recipe, path) for path, recipe in missing.items()]
-        for future in as_completed(futures):
-            error = future.exception()
-            if isinstance(error, ValueError):
-                faults.append(str(error))
-            elif error is not None:
-                executor.shutdown(cancel_futures=True)
-                raise error
-            progress.advance(task)
+    futures = run_jobs(_write, [(recipe, path) for path, recipe in missing.items()], num_workers, title)
+    faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
         more = len(faults) - _MAX_REPORTED_VIDEOS
         raise ValueError(
@@ -201,14 +188,8 @@ def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str) -> No
         )
 
 
-def _executor(num_workers: int) -> Executor:
-    if num_workers == 0:
-        return ThreadPoolExecutor(1)
-    # A forked child would inherit locks of OpenMP and of the progress bar's thread.
-    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
-
-
-def _write(recipe: ArrayRecipe, path: Path) -> None:
+def _write(job: tuple[ArrayRecipe, Path]) -> None:
+    recipe, path = job
     try:
         with atomic_write(path) as temporary:
             recipe.fill(new_array(temporary, recipe.shape))

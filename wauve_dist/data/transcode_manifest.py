@@ -5,9 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -15,6 +13,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from wauve_dist.data.transcoding import Transcoded, TranscodeSettings, transcode_video
+from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.annotations import read_annotations, write_annotations
 from wauve_dist.structures.provenance import (
     atomic_write,
@@ -152,20 +151,7 @@ def _claimed(out: Path, settings: TranscodeSettings) -> Iterator[None]:
 
 
 def _transcode_all(jobs: Sequence[_Job], num_workers: int) -> list[Transcoded]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("videos"))
-    with Progress(*columns, TimeRemainingColumn()) as progress, _executor(min(num_workers, len(jobs))) as pool:
-        bar = progress.add_task("transcoding", total=len(jobs))
-        futures = [pool.submit(_transcode, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                if not isinstance(error := future.exception(), ValueError) and error is not None:
-                    raise error
-                progress.advance(bar)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    futures = run_jobs(_transcode, jobs, num_workers, "transcoding")
     faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
         more = len(faults) - MAX_REPORTED_FAULTS
@@ -176,13 +162,6 @@ def _transcode_all(jobs: Sequence[_Job], num_workers: int) -> list[Transcoded]:
             "them or drop their rows, and give the same command again: the others are not made anew."
         )
     return [future.result() for future in futures]
-
-
-def _executor(num_workers: int) -> Executor:
-    if num_workers == 0:
-        return ThreadPoolExecutor(1)
-    # A forked child would inherit locks of the progress bar's thread.
-    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
 
 
 def _transcode(job: _Job) -> Transcoded:

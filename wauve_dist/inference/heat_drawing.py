@@ -1,23 +1,17 @@
-"""Maps as colours over a grey picture, and the bar that says what the colours mean.
-
-Contributions are red and blue, which every kind of colour blindness tells apart; attention is amber. Zero is
-transparent and opacity grows evenly with the value, so the tissue stays visible where nothing speaks either way.
-"""
+"""Maps as colours over a grey picture, and the bar that says what the colours mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wauve_dist.inference.drawing import GREY, INK, WHITE, font
-from wauve_dist.inference.heat_maps import Float32Array, HeatMaps, PlacedMap
+from wauve_dist.inference.heat_maps import HeatMaps, PlacedMap
 from wauve_dist.models.classifiers.clip_classifier import MapKind
+from wauve_dist.models.map_colours import coloured
 
-_RED, _BLUE, _AMBER = (228, 42, 36), (28, 104, 236), (255, 170, 0)
-_STRONGEST = 0.68  # opacity at the end of the scale: speckle stays visible
 _UNITS = {"contribution": "contribution to the logit", "attention": "attention (1: average)"}
 _BAR_SIZE = (200, 26)
 _BAR_TISSUE = 90  # grey under the bar's colours
@@ -37,7 +31,7 @@ def tinted(picture: Image.Image, maps: Iterable[PlacedMap], kind: MapKind, limit
     for rows, columns, added in maps:
         present = values[rows, columns]
         values[rows, columns] = np.where(np.abs(added) > np.abs(present), added, present)
-    return _blended(picture, values, kind, limit)
+    return coloured(picture, values, kind, limit)
 
 
 def colour_bar(maps: HeatMaps, size: int) -> Image.Image:
@@ -56,7 +50,7 @@ def colour_bar(maps: HeatMaps, size: int) -> Image.Image:
     parts: list[tuple[int, tuple[str, tuple[int, int, int]] | Image.Image]] = []
     for text, colour in ((f"{_UNITS[kind]}, {rows} x {columns} cells", GREY), (low, WHITE), (high, WHITE)):
         parts.append((round(font(size).getlength(text)), (text, colour)))
-    parts.insert(2, (width, _blended(Image.new("RGB", _BAR_SIZE, (_BAR_TISSUE,) * 3), values, kind, limit)))
+    parts.insert(2, (width, coloured(Image.new("RGB", _BAR_SIZE, (_BAR_TISSUE,) * 3), values, kind, limit)))
     line_height = max(height, round(1.4 * size))
     bar = Image.new("RGB", (sum(width for width, _ in parts) + _GAP * (len(parts) + 1), line_height), INK)
     draw, x = ImageDraw.Draw(bar), 0
@@ -67,10 +61,3 @@ def colour_bar(maps: HeatMaps, size: int) -> Image.Image:
             draw.text((x, line_height // 2), part[0], font=font(size), fill=part[1], anchor="lm")
         x += width + _GAP
     return bar.crop((0, 0, x - _GAP, line_height))
-
-
-def _blended(picture: Image.Image, values: Float32Array, kind: MapKind, limit: float) -> Image.Image:
-    positive = _RED if kind == "contribution" else _AMBER
-    colours: NDArray[np.uint8] = np.where((values > 0)[:, :, None], positive, _BLUE).astype(np.uint8)
-    opacity = np.rint(np.clip(np.abs(values) / limit, 0, 1) * (255 * _STRONGEST)).astype(np.uint8)
-    return Image.composite(Image.fromarray(colours), picture, Image.fromarray(opacity))

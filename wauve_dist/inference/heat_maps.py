@@ -18,7 +18,7 @@ from wauve_dist.data.crops import roi_square
 from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.drawing import BoxXyxy
 from wauve_dist.inference.pipeline import Classifier, batches, cut_clips
-from wauve_dist.models.class_activation import CellGrid, even_grid, strided_grid
+from wauve_dist.models.class_activation import CellGrid, cell_grid, even_grid, interpolation
 from wauve_dist.models.classifiers.clip_classifier import MapKind
 from wauve_dist.structures.clips import Clip
 
@@ -57,8 +57,7 @@ class HeatMaps:
     @property
     def cell_grid(self) -> CellGrid:
         """Where the cells lie along a side of the region, which is square as the clips are."""
-        num_cells, _ = self.grid
-        return even_grid(num_cells) if self.kind == "attention" else strided_grid(num_cells, self.crop_size)
+        return cell_grid(self.kind, self.grid[0], self.crop_size)
 
     def by_frame(self) -> dict[tuple[int, int], Float32Array]:
         """Interpolate linearly in time.
@@ -139,25 +138,6 @@ def place(cells: Float32Array, grid: CellGrid, box_xyxy: BoxXyxy, context: float
     down = interpolation(cells.shape[0], grid, top, top + side, rows)
     across = interpolation(cells.shape[1], grid, left, left + side, columns)
     return PlacedMap(slice(rows.start, rows.stop), slice(columns.start, columns.stop), down @ cells @ across.T)
-
-
-def interpolation(num_cells: int, grid: CellGrid, start: float, stop: float, pixels: range) -> Float32Array:
-    """Weights of linear interpolation between cells; beyond the outermost centres their values go on.
-
-    Args:
-        num_cells: along the stretch from ``start`` to ``stop``.
-        grid: where they lie in it.
-        start: pixels.
-        stop: pixels.
-        pixels: their numbers; pixel 0 reaches from 0 to 1.
-
-    Returns:
-        [pixels, num_cells], rows that sum to 1.
-    """
-    positions = ((np.asarray(pixels) + 0.5 - start) / (stop - start) - grid.first) / grid.pitch
-    distances = np.abs(positions.clip(0, num_cells - 1)[:, None] - np.arange(num_cells))
-    weights: Float32Array = np.clip(1 - distances, 0, None).astype(np.float32)
-    return weights
 
 
 def _pixels_within(start: float, stop: float, size: int) -> range:

@@ -9,8 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from wauve_dist.models.classifiers.clip_classifier import MapKind
 
 # The convolutional trunks halve their pictures five times.
 _TRUNK_STRIDE = 32
@@ -46,6 +50,30 @@ def strided_grid(num_cells: int, num_pixels: int) -> CellGrid:
     """
     assert num_cells == math.ceil(num_pixels / _TRUNK_STRIDE), "another stride than the trunks have"
     return CellGrid(0.5 / num_pixels, _TRUNK_STRIDE / num_pixels)
+
+
+def cell_grid(kind: MapKind, num_cells: int, num_pixels: int) -> CellGrid:
+    """Say where the cells of a network's maps lie along a side of a clip of ``num_pixels``."""
+    return even_grid(num_cells) if kind == "attention" else strided_grid(num_cells, num_pixels)
+
+
+def interpolation(num_cells: int, grid: CellGrid, start: float, stop: float, pixels: range) -> NDArray[np.float32]:
+    """Weights of linear interpolation between cells; beyond the outermost centres their values go on.
+
+    Args:
+        num_cells: along the stretch from ``start`` to ``stop``.
+        grid: where they lie in it.
+        start: pixels.
+        stop: pixels.
+        pixels: their numbers; pixel 0 reaches from 0 to 1.
+
+    Returns:
+        [pixels, num_cells], rows that sum to 1.
+    """
+    positions = ((np.asarray(pixels) + 0.5 - start) / (stop - start) - grid.first) / grid.pitch
+    distances = np.abs(positions.clip(0, num_cells - 1)[:, None] - np.arange(num_cells))
+    weights: NDArray[np.float32] = np.clip(1 - distances, 0, None).astype(np.float32)
+    return weights
 
 
 def class_activation(features_NCTHW: Tensor, weight_C: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from pathlib import Path
 from wauve_dist.sweeps.early_stopping import best_of, is_hopeless, rung_reached
 from wauve_dist.sweeps.sweep import BASE_CONFIG, Sweep
 from wauve_dist.sweeps.trials import Trial, validation_figures
+from wauve_dist.training.checkpoint_files import newest_intact
+from wauve_dist.training.child_process import ending_with_us
 from wauve_dist.training.requeue import requeue
 from wauve_dist.training.stop_signals import STOP_SIGNALS
 
@@ -62,15 +64,14 @@ def run_agent(folder: Path, launch_folder: Path) -> int:
 def _run(sweep: Sweep, trial: Trial, launch_folder: Path, lock: int) -> Trial:
     """Run a trial, or go on with it; return what has become of it."""
     run = sweep.run_folder(trial.number)
-    is_saved = any((run / "checkpoints" / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+    is_saved = newest_intact(run / "checkpoints")[0] is not None
     if not is_saved and run.exists():
         shutil.rmtree(run)  # it was killed before it had saved anything
-    # The training ends when this process does, however it ends, and saves.
-    argv = ["setpriv", "--pdeathsig", "TERM", sys.executable, str(launch_folder / "train.py")]
-    argv += ["--config", str(sweep.folder / BASE_CONFIG), *trial.options, "--out", str(run)]
+    argv = [sys.executable, str(launch_folder / "train.py"), "--config", str(sweep.folder / BASE_CONFIG)]
+    argv += [*trial.options, "--out", str(run), *["--resume"] * is_saved]
     with sweep.log(trial.number).open("a") as log:
         process = subprocess.Popen(
-            argv + ["--resume"] * is_saved,
+            ending_with_us(argv),  # it saves then
             cwd=sweep.settings.working_folder,
             env=_outside_slurm(os.environ),
             stdout=log,

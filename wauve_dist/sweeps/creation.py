@@ -11,12 +11,11 @@ import yaml
 
 from wauve_dist.cluster.training_config import TrainingRefused, resolved_config
 from wauve_dist.structures.provenance import atomic_write, claim_folder
-from wauve_dist.sweeps.sweep import BASE_CONFIG, SWEEP_FILE, Settings, Sweep
+from wauve_dist.sweeps.sweep import BASE_CONFIG, PER_TRIAL, SWEEP_FILE, Settings, Sweep
 from wauve_dist.sweeps.sweep_file import SweepFile, SweepRefused, read_sweep_file
 from wauve_dist.sweeps.trials import options
 
 _BEST_IS = {"min": "minimize", "max": "maximize"}
-_OF_THE_TRIAL = ("out", "resume")
 
 
 def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, launch_folder: Path) -> Sweep:
@@ -41,7 +40,7 @@ def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, lau
     given = {word.removeprefix("--").partition("=")[0] for word in fixed if word.startswith("--")}
     if twice := sorted(given & file.parameters.keys()):
         raise SweepRefused(f"{path}: {', '.join(twice)} is a parameter, and fixed on the command line. Choose one.")
-    if own := sorted({*given, *file.parameters} & set(_OF_THE_TRIAL)):
+    if own := sorted({*given, *file.parameters} & set(PER_TRIAL)):
         raise SweepRefused(f"{path}: the agents give --{own[0]} to each trial. Leave it out.")
     if out.exists():
         claim_folder(out)
@@ -51,7 +50,7 @@ def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, lau
     for values in others:
         _resolved(file, launch_folder, [*fixed, *options(values)])
     claim_folder(out)
-    base = {key: value for key, value in config.items() if key not in _OF_THE_TRIAL}
+    base = {key: value for key, value in config.items() if key not in PER_TRIAL}
     with atomic_write(out / BASE_CONFIG) as temporary:
         temporary.write_text(yaml.safe_dump(base, sort_keys=False))
     with atomic_write(out / SWEEP_FILE) as temporary:

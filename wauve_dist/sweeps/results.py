@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from wauve_dist.structures.provenance import atomic_write
-from wauve_dist.sweeps.sweep import Sweep
+from wauve_dist.sweeps.sweep import PER_TRIAL, Sweep
 from wauve_dist.sweeps.sweep_file import SweepRefused
 from wauve_dist.sweeps.trials import Trial
 
@@ -53,7 +53,7 @@ def write_best(folder: Path) -> None:
     best = _best_first(sweep, finished)[0]
     run = sweep.run_folder(best.number)
     config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
-    told = {key: value for key, value in config.items() if key not in ("out", "resume")}
+    told = {key: value for key, value in config.items() if key not in PER_TRIAL}
     path = folder / _BEST
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(told, sort_keys=False))

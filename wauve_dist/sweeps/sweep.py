@@ -33,6 +33,8 @@ from wauve_dist.sweeps.trials import Trial
 SWEEP_FILE = "sweep.yaml"
 BASE_CONFIG = "config.yaml"
 RESULTS = "results.csv"
+PER_TRIAL = ("out", "resume")
+"""Options of launch/train.py that each trial has its own of."""
 _SETTINGS = "sweep.json"
 _LOCK = ".lock"
 

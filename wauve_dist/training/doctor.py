@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.progress import Progress
 
 from wauve_dist.data.video_health import Problem, VideoHealth, diagnose, examine_video
+from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.tables import MANIFEST, read_table
 from wauve_dist.training.environment import Check, check_environment
 
@@ -67,20 +65,7 @@ def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) ->
 
 
 def _examine(video_ids: list[str], paths: list[Path], manifest: Path, num_workers: int) -> list[ExaminedVideo]:
-    # "spawn" also where "fork" is possible: torch holds threads.
-    with (
-        ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool,
-        Progress(console=Console(stderr=True)) as progress,
-    ):
-        jobs = [pool.submit(examine_video, path) for path in paths]
-        bar = progress.add_task("Videos", total=len(jobs))
-        try:
-            for _ in as_completed(jobs):
-                progress.advance(bar)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-        found = [job.result() for job in jobs]
+    found = [future.result() for future in run_jobs(examine_video, paths, num_workers, "Examining")]
     return [
         ExaminedVideo(video_id, path, health, diagnose(health, manifest))
         for video_id, path, health in zip(video_ids, paths, found, strict=True)

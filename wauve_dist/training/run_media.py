@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from wauve_dist.data.datasets import EvaluationClips
+from wauve_dist.models.class_activation import cell_grid, interpolation
+from wauve_dist.models.classifiers.clip_classifier import MapKind
+from wauve_dist.models.map_colours import coloured
 from wauve_dist.structures.pseudonyms import pseudonym
 
 if TYPE_CHECKING:
@@ -19,12 +22,18 @@ if TYPE_CHECKING:
 
 _LARGEST_SIDE = 112  # pixels
 _NUM_MAPPED = 8
-_RED, _BLUE = np.array([213, 94, 0]), np.array([0, 114, 178])  # told apart by the colour-blind (Okabe & Ito 2008)
-_MOST_TINT = 0.6
 
 
-Maps = Callable[[Tensor], Tensor]
-"""Clips, uint8 [N, T, H, W], to float [N, T', H', W'], both on the CPU: where the network saw what, 0 is nothing."""
+class Maps(NamedTuple):
+    """Where a network saw what.
+
+    Attributes:
+        kind: of its maps.
+        of_clips: clips, uint8 [N, T, S, S], to float32 [N, T', H', W'], both on the CPU.
+    """
+
+    kind: MapKind
+    of_clips: Callable[[Tensor], Tensor]
 
 
 def video_table(
@@ -54,21 +63,28 @@ def video_table(
     error = (videos["score"] - videos["label"]).abs()
     table = wandb.Table(columns=["video", "label", "score", "error", "lesion", "seen"], optional=True)
     order = sorted(range(len(batch.video_ids)), key=lambda row: -error[batch.video_ids[row]])
-    mapped = order[:_NUM_MAPPED] if maps else []
-    seen = dict(zip(mapped, maps(batch.clips[mapped]).numpy(), strict=True)) if maps else {}
+    seen: dict[int, Image.Image] = {}
+    if maps:
+        mapped = order[:_NUM_MAPPED]
+        for row, map_THW in zip(mapped, maps.of_clips(batch.clips[mapped]).numpy(), strict=True):
+            seen[row] = _mapped(_middle(batch.clips[row].numpy()), _middle(map_THW), maps.kind)
     for row in order:
-        video_id, clip_THW = batch.video_ids[row], batch.clips[row].numpy()
+        video_id = batch.video_ids[row]
         label, score = int(videos.loc[video_id, "label"]), float(videos.loc[video_id, "score"])
-        middle = clip_THW[len(clip_THW) // 2]
         table.add_data(
             pseudonym(key, video_id, "v"),
             label,
             score,
             float(error[video_id]),
-            wandb.Image(_small(Image.fromarray(middle))),
-            wandb.Image(_small(_overlay(middle, seen[row][len(seen[row]) // 2]))) if row in seen else None,
+            wandb.Image(_small(Image.fromarray(_middle(batch.clips[row].numpy())))),
+            wandb.Image(_small(seen[row])) if row in seen else None,
         )
     return table
+
+
+def _middle(frames: NDArray[Any]) -> NDArray[Any]:
+    middle: NDArray[Any] = frames[len(frames) // 2]
+    return middle
 
 
 def _small(picture: Image.Image) -> Image.Image:
@@ -76,11 +92,9 @@ def _small(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _overlay(frame_HW: NDArray[np.uint8], map_HW: NDArray[np.floating]) -> Image.Image:
-    """Tint a frame where its map is high (red) and where it is below zero (blue), most where it is farthest from it."""
-    height, width = frame_HW.shape
-    strength = Image.fromarray(map_HW.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    share_HW1 = (np.asarray(strength) / max(float(np.abs(map_HW).max()), 1e-12))[..., None]
-    tint = np.where(share_HW1 > 0, _RED, _BLUE)
-    opacity = _MOST_TINT * np.abs(share_HW1)
-    return Image.fromarray(((1 - opacity) * frame_HW[..., None] + opacity * tint).astype(np.uint8))
+def _mapped(frame_SS: NDArray[np.uint8], map_HW: NDArray[np.float32], kind: MapKind) -> Image.Image:
+    """Colour a region by its map, the strongest value most."""
+    side = len(frame_SS)
+    down, across = (interpolation(cells, cell_grid(kind, cells, side), 0, side, range(side)) for cells in map_HW.shape)
+    limit = max(float(np.abs(map_HW).max()), np.finfo(np.float32).tiny)
+    return coloured(Image.fromarray(frame_SS).convert("RGB"), down @ map_HW @ across.T, kind, limit)

@@ -78,7 +78,7 @@ def _is_best(trainer: pl.Trainer, figures: dict[str, float]) -> bool:
 
 
 def _maps(trainer: pl.Trainer, task: ClassificationTask) -> Maps | None:
-    """Return what computes the network's maps, 0 where it saw nothing special, on rank 0 alone.
+    """Return what computes the network's maps on rank 0 alone.
 
     None where the other ranks hold a part of the network.
     """
@@ -88,7 +88,6 @@ def _maps(trainer: pl.Trainer, task: ClassificationTask) -> Maps | None:
     def maps(clips_NTHW: Tensor) -> Tensor:
         assert not task.training, "a validation runs in evaluation mode"
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            seen_NTHW = task.classifier.maps(clips_NTHW.to(task.device)).float().cpu()
-        return seen_NTHW - 1 if task.classifier.map_kind == "attention" else seen_NTHW
+            return task.classifier.maps(clips_NTHW.to(task.device)).float().cpu()
 
-    return maps
+    return Maps(task.classifier.map_kind, maps)

@@ -14,6 +14,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
 
+from wauve_dist.training.child_process import ending_with_us
 from wauve_dist.training.run_privacy import scrubbed
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Upload:
 
     def __init__(self, run: Path, log: Path) -> None:
         self._log = log
-        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes"]
+        command = ending_with_us([sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes"])
         # Else it shares this process's client, and takes it down with it.
         environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
         environment["WANDB_DIR"] = str(run.parents[1])  # for logs of its own; else they go where the command was given

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from wauve_dist.data.decoding import VideoError, decode_frames
 from wauve_dist.data.near_duplicates import difference_hash, downward_hash
+from wauve_dist.data.video_jobs import run_jobs
 
 # Black and empty screens have nothing in common but emptiness: grey levels between the extremes of a coarse frame.
 _MIN_CONTRAST = 8
@@ -61,16 +59,7 @@ def hash_videos(paths: Sequence[Path], num_workers: int) -> FrameHashes:
         paths: videos, images or folders of images.
         num_workers: processes.
     """
-    # "spawn" also where "fork" is possible: the caller may hold threads.
-    with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_hash_video, path) for path in paths]
-        try:
-            for _ in track(as_completed(jobs), "Hashing videos", total=len(jobs)):
-                pass
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    found = [job.result() for job in jobs]
+    found = [future.result() for future in run_jobs(_hash_video, paths, num_workers, "Hashing videos")]
     return FrameHashes(
         np.repeat(np.arange(len(found), dtype=np.int32), [len(video.frames) for video in found]),
         np.concatenate([np.empty(0, np.int32), *(video.frames for video in found)]),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.progress import track
 
 from wauve_dist.data.synthetic.cohort import Case, assign_splits, draw_case
 from wauve_dist.data.synthetic.encoding import CODECS
 from wauve_dist.data.synthetic.rendering import VideoSettings, WrittenVideo, write_video
+from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.annotations import Annotations, write_annotations
 from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.tables import MANIFEST, SPLITS, write_table
@@ -110,16 +109,8 @@ def _check(
 
 def _write_videos(cases: list[Case], settings: VideoSettings, folder: Path, num_workers: int) -> list[WrittenVideo]:
     """Render and encode in parallel; the answer is in the order of ``cases``."""
-    # "spawn" also where "fork" is possible: the caller may hold threads or a CUDA context.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        jobs = [pool.submit(write_video, case, settings, folder) for case in cases]
-        try:
-            done = [job.result() for job in track(as_completed(jobs), "Synthetic sweeps", total=len(jobs))]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return sorted(done)
+    write = partial(write_video, settings=settings, folder=folder)
+    return sorted(future.result() for future in run_jobs(write, cases, num_workers, "Synthetic sweeps"))
 
 
 def _manifest(cases: list[Case], written: list[WrittenVideo], splits: dict[str, str]) -> pd.DataFrame:
