@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 given = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[1:] if "=" in word)
@@ -21,7 +22,16 @@ stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
 if behaviour == "fail":
     sys.exit("error: the manifest has no column 'label'")
-first = int(save.read_text()) if is_resumed else 0
+
+
+def write_save(step):
+    """Save like torch: a zip archive, whole or not there."""
+    with zipfile.ZipFile(save.with_suffix(".part"), "w") as archive:
+        archive.writestr("step", str(step))
+    save.with_suffix(".part").replace(save)
+
+
+first = int(zipfile.ZipFile(save).read("step")) if is_resumed else 0
 log = out / "metrics" / f"version_{len(list(out.glob('metrics/*')))}" / "metrics.csv"
 log.parent.mkdir(parents=True)
 save.parent.mkdir(exist_ok=True)
@@ -30,7 +40,7 @@ with log.open("w") as stream:
     for step in range(first, 10):
         time.sleep(float(given["seconds"]) / 10)
         print(f"{step},{lr + 1 / (step + 1)}", file=stream, flush=True)
-        save.write_text(str(step + 1))
+        write_save(step + 1)
         if behaviour == "kill" or (behaviour == "kill_once" and step == 4 and not is_resumed):
             os.kill(os.getpid(), signal.SIGKILL)
         if stop:
