@@ -25,7 +25,7 @@ def test_stages_are_jobs_one_after_the_other_and_a_done_study_is_not_submitted_a
         # Asked to stop, a training ends well; its stage is not done for all that, and the next one has to wait.
         cluster.call("scancel", "--signal=TERM", detector)
         assert process.wait(STUDY_S) == 0, console.read_text()
-    assert "Slurm will start the job again" in log.read_text()
+    assert "asks Slurm to start the job again" in log.read_text()
     ran = {stage: cluster.properties("job", number) for number, stage in jobs.items()}
     assert [ran[stage]["Restarts"] for stage in STAGES] == ["0", "1", "0", "0", "0", "0"]
     for before, after in itertools.pairwise(STAGES):

@@ -75,4 +75,4 @@ def test_a_sweep_on_three_agents_loses_no_trial_though_one_fails_and_one_is_pree
     assert states == [("train", "finished")] * 3 + [("fail", "failed")] * 3
     runs = sorted((name, resumed) for name, resumed, _ in started())
     assert runs == sorted([("0000", True), *((f"{number:04d}", False) for number in range(6))])
-    assert "Slurm will start this agent again." in (jobs / f"{first}.log").read_text()
+    assert "Asks Slurm to start this agent again." in (jobs / f"{first}.log").read_text()

@@ -36,12 +36,17 @@ job = submit(Job("say", ("say.py",), body, profile), folder, snapshot)
 print(job.number, flush=True)
 sys.exit(follow(job).exit_status)
 """
+# The second process fails when the first has ended: srun ends one that still runs, and reports the higher status.
 SAY = """
 import os, sys
 import wauve_dist
 if __name__ == "__main__":
-    print("MARK", "as submitted", os.environ["SLURM_PROCID"], wauve_dist.__file__, os.getcwd())
-    sys.exit(int(sys.argv[1]) if os.environ["SLURM_PROCID"] == "1" else 0)
+    rank = int(os.environ["SLURM_PROCID"])
+    print("MARK", "as submitted", rank, wauve_dist.__file__, os.getcwd())
+    fifo = os.open("ended.fifo", os.O_RDONLY if rank else os.O_WRONLY)  # a number, which only the process's end closes
+    if rank:
+        os.read(fifo, 1)  # the end of the file
+        sys.exit(int(sys.argv[1]))
 """
 
 
@@ -53,6 +58,7 @@ def checkout(tmp_path):
     for part in ("launch", "configs"):
         (root / part).mkdir()
     (root / "launch" / "say.py").write_text(SAY)
+    os.mkfifo(root / "ended.fifo")
     return root
 
 

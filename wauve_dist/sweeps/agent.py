@@ -56,9 +56,11 @@ def run_agent(folder: Path, launch_folder: Path) -> int:
         print(f"trial {ended.number}: {ended.state}{value}{f' ({ended.fault})' if ended.fault else ''}", flush=True)
     if "SLURM_JOB_ID" not in os.environ:
         return 128 + STOP_SIGNALS.received
-    refusal = requeue()
-    print(f"Not queued again: {refusal}" if refusal else "Slurm will start this agent again.", flush=True)
-    return 128 + STOP_SIGNALS.received if refusal else 0
+    print("Asks Slurm to start this agent again.", flush=True)  # Slurm may end the job before anything more is said
+    if (refusal := requeue()) is None:
+        return 0
+    print(f"Not queued again: {refusal}", flush=True)
+    return 128 + STOP_SIGNALS.received
 
 
 def _run(sweep: Sweep, trial: Trial, launch_folder: Path, lock: int) -> Trial:

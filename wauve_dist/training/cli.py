@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -235,9 +236,11 @@ def _leave(trainer: pl.Trainer, stopped: Stopped) -> int:
     if not trainer.is_global_zero:
         return 0
     where = f"Saved at step {trainer.global_step}" if stopped.saved else "Stopped before the first step"
+    if "SLURM_JOB_ID" in os.environ:
+        # Said before it is done: Slurm ends srun at once, and with it what is printed.
+        print(f"{where}; asks Slurm to start the job again, which carries on from there.", flush=True)
     refusal = requeue()
     if refusal is None:
-        print(f"{where}; Slurm will start the job again, and it carries on from there.")
         _end_logging(trainer, exit_status=128 + _stop_signal(), preempted=True)
         return 0
     resume = [] if "--resume" in sys.argv or not stopped.saved else ["--resume"]
