@@ -14,7 +14,7 @@ cell, relative to attention spread evenly; a map's mean is 1."""
 
 
 class ClipClassifier(nn.Module):
-    """A network that says how likely the lesion in a clip is malignant.
+    """A network that says how likely the lesion in a clip is malignant: features, dropout, one linear layer.
 
     A backbone is a subclass in a file of its own; the config chooses it by its ``class_path``. Its constructor takes
     plain values and keeps each as an attribute of the same name (scikit-learn's convention), so that a checkpoint can
@@ -23,13 +23,28 @@ class ClipClassifier(nn.Module):
     Attributes:
         clip_length: adjacent frames that it takes; 1 makes it an image network.
         map_kind: what the values of its maps are.
+        head_dropout: of features in training.
+        classifier: the linear layer; has one output.
     """
 
     clip_length: int
     map_kind: MapKind = "contribution"
+    head_dropout: nn.Dropout
+    classifier: nn.Linear
 
-    def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a clip: grey uint8 [N, ``clip_length``, H, W] to float [N], above 0 malignant."""
+    def forward(self, clips_NTHW: Tensor, with_features: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute one logit a clip: grey uint8 [N, ``clip_length``, H, W] to float [N], above 0 malignant.
+
+        Args:
+            clips_NTHW: the clips.
+            with_features: return the features of each clip too, float [N, C].
+        """
+        features_NC = self.pooled(clips_NTHW)
+        logits: Tensor = self.classifier(self.head_dropout(features_NC)).squeeze(1)
+        return (logits, features_NC) if with_features else logits
+
+    def pooled(self, clips_NTHW: Tensor) -> Tensor:
+        """Compute the features that the linear layer takes: float [N, C]."""
         raise NotImplementedError
 
     @property

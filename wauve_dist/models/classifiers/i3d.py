@@ -81,11 +81,9 @@ class I3DResNet50(ClipClassifier):
         features: Tensor = self.trunk(x_NTHW.unsqueeze(1).expand(-1, 3, -1, -1, -1))
         return features
 
-    def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
-        pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
-        logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
-        return logits
+    def pooled(self, clips_NTHW: Tensor) -> Tensor:
+        """Average the last feature map over time and space, [N, C]."""
+        return torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
 
     def maps(self, clips_NTHW: Tensor) -> Tensor:
         """Compute class activation maps, [N, T', H', W']."""

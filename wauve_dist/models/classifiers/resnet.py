@@ -69,11 +69,9 @@ class ResNet50(ClipClassifier):
         features: Tensor = self.trunk(x_N3THW.squeeze(2))
         return features.unsqueeze(2)
 
-    def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a frame: uint8 [N, 1, H, W] to float [N]."""
-        pooled_NC = torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
-        logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
-        return logits
+    def pooled(self, clips_NTHW: Tensor) -> Tensor:
+        """Average the last feature map over the frame, [N, C]."""
+        return torch.mean(self.features(clips_NTHW), dim=(2, 3, 4))
 
     def maps(self, clips_NTHW: Tensor) -> Tensor:
         """Compute class activation maps, [N, 1, H', W']."""

@@ -64,11 +64,9 @@ class SlowFastResNet50(ClipClassifier):
         pathways: list[Tensor] = self.trunk([x_N3THW[:, :, ::_FRAME_RATIO], x_N3THW])
         return pathways
 
-    def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
-        pooled_NC = torch.cat([features.mean(dim=(2, 3, 4)) for features in self.features(clips_NTHW)], dim=1)
-        logits: Tensor = self.classifier(self.head_dropout(pooled_NC)).squeeze(1)
-        return logits
+    def pooled(self, clips_NTHW: Tensor) -> Tensor:
+        """Average each pathway's last feature map over time and space, [N, slow C + fast C]."""
+        return torch.cat([features.mean(dim=(2, 3, 4)) for features in self.features(clips_NTHW)], dim=1)
 
     def maps(self, clips_NTHW: Tensor) -> Tensor:
         """Add up the class activation maps of the pathways, [N, T, H', W']."""

@@ -82,11 +82,9 @@ class TimeSformer(ClipClassifier):
         tokens: Tensor = self.trunk(x_N3THW.transpose(1, 2)).last_hidden_state
         return tokens
 
-    def forward(self, clips_NTHW: Tensor) -> Tensor:
-        """Compute one logit a clip: uint8 [N, T, H, W] to float [N]."""
-        class_token_NC = self.features(clips_NTHW)[:, 0]
-        logits: Tensor = self.classifier(self.head_dropout(class_token_NC)).squeeze(1)
-        return logits
+    def pooled(self, clips_NTHW: Tensor) -> Tensor:
+        """Take the class token, [N, C]."""
+        return self.features(clips_NTHW)[:, 0]
 
     def maps(self, clips_NTHW: Tensor) -> Tensor:
         """Compute attention roll-outs, [N, T, H', W'], H' W' = P. There is no pooled feature map to weight here."""
