@@ -22,7 +22,8 @@ import wauve_dist
 from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import sha256_of, write_provenance
 from wauve_dist.structures.pseudonyms import read_or_make_key
-from wauve_dist.training.checkpoint_files import LAST, PREVIOUS, AtomicCheckpointIO
+from wauve_dist.training.checkpoint_files import LAST, PREVIOUS
+from wauve_dist.training.checkpoint_io import AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.deepspeed import ZeroStrategy
 from wauve_dist.training.finite_loss import FiniteLoss
