@@ -31,6 +31,15 @@ def main(argv: list[str]) -> int:
         commands.add_parser(name, help=meaning, allow_abbrev=False).add_argument(
             "folder", type=Path, metavar="DIR", help="the sweep's folder"
         )
+    stop = commands.add_parser(
+        "stop",
+        help="have running trials save after their step and end, and agents too; no more are taken",
+        allow_abbrev=False,
+        epilog="Agents that wait in Slurm's queue end as soon as they start. Nothing is lost: after --undo, new agents "
+        "first go on with the trials that were saved.",
+    )
+    stop.add_argument("folder", type=Path, metavar="DIR", help="the sweep's folder")
+    stop.add_argument("--undo", action="store_true", help="let agents, which you start anew, take trials again")
     submit = commands.add_parser(
         "submit",
         help="submit agents as Slurm jobs",
@@ -62,6 +71,13 @@ def main(argv: list[str]) -> int:
             from wauve_dist.sweeps.submission import submit_agents
 
             submit_agents(known.folder, known.slurm, rest, known.agents, launch_folder.parent, known.dry_run)
+        elif known.command == "stop":
+            from wauve_dist.sweeps.sweep import Sweep
+
+            if known.undo:
+                Sweep(known.folder).undo_stop()
+            else:
+                Sweep(known.folder).stop()
         elif known.command == "status":
             from wauve_dist.sweeps.results import print_status
 

@@ -6,6 +6,7 @@ The real training is in test_sweep_command.py; here are the ways in which proces
 import csv
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -143,6 +144,32 @@ def test_a_signal_stops_agent_and_training_and_the_next_agent_goes_on(work):
     assert [(name, resumed) for name, resumed, _ in work.started()] == [
         *(("0000", False), ("0000", True), ("0001", False)),
     ]
+
+
+def test_a_stopped_sweep_frees_its_agents_and_goes_on_where_its_trials_were_saved(work, capsys):
+    main = runpy.run_path(str(REPOSITORY / "launch" / "sweep.py"))["main"]
+
+    def command(*words):
+        status = main([str(word) for word in words])
+        return status, "".join(capsys.readouterr())
+
+    work.create({"lr": {"values": [0.5, 0.6, 0.7]}, "seconds": {"value": 4.0}})
+    agents = [work.agent(), work.agent()]
+    wait_until(lambda: len(list(work.out.glob("trials/*/checkpoints/last.ckpt"))) == 2)
+    assert command("stop", work.out) == (0, "")
+    statuses, said = ended(*agents, work.agent())
+    assert statuses == [0, 0, 0], said
+    assert said.count(f"The sweep is stopped. Undo with: launch/sweep.py stop {work.out} --undo") == 3
+    assert work.states() == ["running", "running"]
+    assert [trial.num_kills for trial in Sweep(work.out).trials()] == [0, 0]
+    status, said = command("submit", work.out, "--agents=1", "--slurm=slurm/cpu.yaml")
+    assert (status, f"{work.out} is stopped. Undo that first:" in said) == (2, True)
+    assert "The sweep is stopped; trials that had begun go on after:" in command("status", work.out)[1]
+    assert command("stop", work.out, "--undo") == (0, "")
+    statuses, said = ended(work.agent(), work.agent())
+    assert work.states() == ["finished"] * 3, said
+    runs = sorted((name, resumed) for name, resumed, _ in work.started())
+    assert runs == [("0000", False), ("0000", True), ("0001", False), ("0001", True), ("0002", False)]
 
 
 def test_a_trial_without_promise_is_stopped_early_and_keeps_its_figure(work):

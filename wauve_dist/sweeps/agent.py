@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from wauve_dist.sweeps.early_stopping import best_of, is_hopeless, rung_reached
 from wauve_dist.sweeps.sweep import BASE_CONFIG, Sweep
@@ -21,13 +22,16 @@ from wauve_dist.training.stop_signals import STOP_SIGNALS
 _POLL_S = 1.0
 _MAX_KILLS = 3
 
+Ending = Literal["by itself", "without promise", "to go on later"]
+
 
 def run_agent(folder: Path, launch_folder: Path) -> int:
     """Run trials of the sweep in ``folder``, each as a process of its own, ``launch/train.py``.
 
     A trial that fails is recorded, and the next one taken. One whose process or agent was killed is taken up again,
     where it was saved last; a process that was killed three times has failed. A signal to stop goes on to the
-    training, which saves; in a Slurm job, the job is then queued again.
+    training, which saves; in a Slurm job, the job is then queued again. Where the sweep is stopped, the training saves,
+    and the agent ends.
 
     Args:
         folder: of the sweep.
@@ -44,9 +48,7 @@ def run_agent(folder: Path, launch_folder: Path) -> int:
     while STOP_SIGNALS.received is None:
         with sweep.next_trial() as taken:
             if taken is None:
-                num_running = sum(trial.state == "running" for trial in sweep.trials())
-                elsewhere = f"; {num_running} are run by other agents" if num_running else ""
-                print(f"No trial is left to take{elsewhere}.")
+                print(_why_none_is_left(sweep))
                 return 0
             trial, lock = taken
             print(f"trial {trial.number}: {' '.join(trial.options)}", flush=True)
@@ -81,16 +83,16 @@ def _run(sweep: Sweep, trial: Trial, launch_folder: Path, lock: int) -> Trial:
             start_new_session=True,  # Ctrl-C comes to the agent, which passes it on
             pass_fds=[lock],
         )
-    was_stopped = _wait(process, sweep, trial)
+    ending = _wait(process, sweep, trial)
     figures = _figures(sweep, trial)
     value = best_of(figures, sweep.file.goal) if figures else None
     if process.returncode == 0 and value is None:
         return replace(trial, state="failed", fault=f"it logged no {sweep.file.metric}")
     if process.returncode == 0:
         return replace(trial, state="finished", value=value)
-    if was_stopped:
+    if ending == "without promise":
         return replace(trial, state="stopped", value=value)
-    if STOP_SIGNALS.received:
+    if ending == "to go on later":
         return trial
     if process.returncode < 0 or process.returncode > 128:
         trial = replace(trial, num_kills=trial.num_kills + 1)
@@ -100,19 +102,19 @@ def _run(sweep: Sweep, trial: Trial, launch_folder: Path, lock: int) -> Trial:
     return replace(trial, state="failed", fault=f"exit status {process.returncode}: {lines[-1] if lines else ''}")
 
 
-def _wait(process: subprocess.Popen[bytes], sweep: Sweep, trial: Trial) -> bool:
-    """Wait for a training's end; tell whether it was stopped for want of promise."""
+def _wait(process: subprocess.Popen[bytes], sweep: Sweep, trial: Trial) -> Ending:
+    """Wait for a training's end, or bring it about; tell how it came to it."""
     judged_at: int | None = None
     while True:
         try:
             process.wait(_POLL_S)
-            return False
+            return "by itself"
         except subprocess.TimeoutExpired:
             pass
-        if STOP_SIGNALS.received:
+        if STOP_SIGNALS.received or sweep.is_stopped:
             process.terminate()
             process.wait()
-            return False
+            return "to go on later"
         if (rule := sweep.file.early_stop) is None:
             continue
         own = _figures(sweep, trial)
@@ -124,7 +126,14 @@ def _wait(process: subprocess.Popen[bytes], sweep: Sweep, trial: Trial) -> bool:
         if is_hopeless(own, others, rung, sweep.file.goal, rule.eta):
             process.terminate()
             process.wait()
-            return True
+            return "without promise"
+
+
+def _why_none_is_left(sweep: Sweep) -> str:
+    if sweep.is_stopped:
+        return f"The sweep is stopped. Undo with: launch/sweep.py stop {sweep.folder} --undo"
+    num_running = sum(trial.state == "running" for trial in sweep.trials())
+    return f"No trial is left to take{f'; {num_running} are run by other agents' if num_running else ''}."
 
 
 def _figures(sweep: Sweep, trial: Trial) -> list[float]:

@@ -35,6 +35,8 @@ def print_status(folder: Path) -> None:
     counts = {state: sum(trial.state == state for trial in trials) for state in ("finished", "stopped", "failed")}
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     print(f"{sum(counts.values())} of {sweep.file.num_trials} trials have ended: {told}.")
+    if sweep.is_stopped:
+        print(f"The sweep is stopped; trials that had begun go on after: launch/sweep.py stop {folder} --undo")
     for trial in trials:
         if trial.fault:
             print(f"trial {trial.number} failed: {trial.fault} (see {sweep.log(trial.number)})")

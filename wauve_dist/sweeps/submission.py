@@ -34,7 +34,7 @@ def submit_agents(
         dry_run: check all and change nothing.
 
     Raises:
-        SweepRefused: there is no sweep, it has ended, or its trials do not fit the profile.
+        SweepRefused: there is no sweep, it has ended or is stopped, or its trials do not fit the profile.
         ValueError: something is wrong with the profile.
         SlurmError: Slurm cannot be reached or refuses a job.
     """
@@ -44,6 +44,8 @@ def submit_agents(
         raise SweepRefused(f"{' '.join(others)}: submit takes no such options; those of trials belong to create.")
     if num_agents < 1:
         raise SweepRefused(f"--agents is {num_agents}; it must be at least 1.")
+    if sweep.is_stopped:
+        raise SweepRefused(f"{folder} is stopped. Undo that first: launch/sweep.py stop {folder} --undo")
     num_left = sweep.file.num_trials - sum(trial.state != "running" for trial in sweep.trials())
     if num_agents > num_left:
         raise SweepRefused(f"--agents is {num_agents}, but {folder} has {num_left} trials to run. Take no more agents.")

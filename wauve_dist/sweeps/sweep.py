@@ -3,6 +3,7 @@
     sweep.yaml          the sweep file, as it was
     config.yaml         of every trial, resolved; a trial lays its parameters over it
     sweep.json          seed, and the folder that relative paths start from
+    stopped             there while the sweep is stopped
     results.csv         a row a trial
     trials/0007/        run folder of launch/train.py
     trials/0007.json    record (``Trial``)
@@ -36,6 +37,7 @@ RESULTS = "results.csv"
 PER_TRIAL = ("out", "resume")
 """Options of launch/train.py that each trial has its own of."""
 _SETTINGS = "sweep.json"
+_STOPPED = "stopped"
 _LOCK = ".lock"
 
 
@@ -93,13 +95,26 @@ class Sweep:
             Trial.read(path) for path in sorted((self.folder / "trials").glob("[0-9]*.json"))
         ]  # not what is being written
 
+    @property
+    def is_stopped(self) -> bool:
+        """Nobody may take or go on with a trial."""
+        return (self.folder / _STOPPED).exists()
+
+    def stop(self) -> None:
+        """Have running trials save and end, and their agents with them."""
+        (self.folder / _STOPPED).touch()
+
+    def undo_stop(self) -> None:
+        """Let agents take trials again, first those that were saved."""
+        (self.folder / _STOPPED).unlink(missing_ok=True)
+
     @contextmanager
     def next_trial(self) -> Iterator[tuple[Trial, int] | None]:
         """Take a trial for as long as the block runs: an abandoned one if there is one, else a new one.
 
         Yields:
-            The trial, and the file descriptor of its lock, which the run inherits; None where all trials have ended
-            or are run by somebody.
+            The trial, and the file descriptor of its lock, which the run inherits; None where the sweep is stopped,
+            or all trials have ended or are run by somebody.
         """
         taken = self._taken()
         try:
@@ -115,6 +130,8 @@ class Sweep:
             self._write_results()
 
     def _taken(self) -> tuple[Trial, int] | None:
+        if self.is_stopped:
+            return None
         with self._all_others_wait():
             begun = {trial.number: trial for trial in self.trials()}
             for number in range(self.file.num_trials):
