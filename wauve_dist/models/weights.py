@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from wauve_dist.models.caffe2_pickle import read_caffe2_blobs
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.models.detectors.faster_rcnn import LesionDetector
 
 # Where other projects keep the weights in their files: Lightning and timm, PyTorchVideo and PySlowFast, others.
 _WRAPPERS = ("state_dict", "model_state", "model")
@@ -23,11 +24,11 @@ _MAX_LISTED = 5
 
 
 def load_weights(model: nn.Module, path: Path, ignored: Sequence[str] = ()) -> str:
-    """Start ``model`` from weights in a file: our checkpoint, or a layout that its classifier can translate.
+    """Start ``model`` from weights in a file: our checkpoint, or a layout that its network can translate.
 
     Args:
         model: a task.
-        path: ``.ckpt``, ``.pth``, ``.pyth`` or ``.pt`` of torch, or ``.pkl`` of Caffe2.
+        path: ``.ckpt``, ``.pth``, ``.pyth`` or ``.pt`` of torch, or ``.pkl`` of Caffe2 or Detectron2.
         ignored: shell patterns of the model's names, such as ``*.classifier.*`` for another number of classes; what
             they match stays as it is.
 
@@ -71,11 +72,11 @@ def _report(path: Path, own: Mapping[str, Tensor], loaded: Mapping[str, Tensor],
 
 
 def _own_names(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Let a classifier translate a file none of whose names is the model's own."""
+    """Let the network translate a file none of whose names is the model's own."""
     if weights.keys() & model.state_dict().keys():
         return weights
     for prefix, network in model.named_children():
-        if isinstance(network, ClipClassifier):
+        if isinstance(network, (ClipClassifier, LesionDetector)):
             return {f"{prefix}.{name}": value for name, value in network.translated(weights).items()}
     return weights
 

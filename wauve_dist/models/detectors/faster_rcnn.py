@@ -11,6 +11,8 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 
+from wauve_dist.models.detectors.detector_layouts import own_weights
+
 # ImageNet's statistics, averaged over its three channels: B-mode is grey.
 PIXEL_MEAN = 0.449
 PIXEL_STD = 0.226
@@ -94,7 +96,7 @@ class LesionDetector(nn.Module):
             }
             for boxes in boxes_xyxy
         ]
-        losses: dict[str, Tensor] = self.network(_to_images(frames), targets)
+        losses: dict[str, Tensor] = self.network(frames_to_images(frames), targets)
         return losses
 
     def forward(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
@@ -106,9 +108,21 @@ class LesionDetector(nn.Module):
         Returns:
             For each frame ``boxes`` float32 [K, 4] in its own pixels and ``scores`` float32 [K], best first.
         """
-        detections: list[dict[str, Tensor]] = self.network(_to_images(frames))
+        detections: list[dict[str, Tensor]] = self.network(frames_to_images(frames))
         return detections
 
+    def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename torchvision's, timm's and Detectron2's ResNet-34, alone or in a detector (see ``own_weights``).
 
-def _to_images(frames: Sequence[Tensor]) -> list[Tensor]:
+        Args:
+            weights: names to tensors as in the file.
+
+        Returns:
+            Own names to tensors; what the detector does not know keeps its name.
+        """
+        return {f"network.{name}": value for name, value in own_weights(weights).items()}
+
+
+def frames_to_images(frames: Sequence[Tensor]) -> list[Tensor]:
+    """Turn grey uint8 [H, W] frames into the float [3, H, W] images, 0..1, that detection networks take."""
     return [(frame.float() / 255).expand(3, -1, -1) for frame in frames]
