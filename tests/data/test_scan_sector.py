@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from wauve_dist.data.scan_sector import find_scan_sector, rectangular_sector
+from wauve_dist.data.scan_sector import find_scan_sector
 from wauve_dist.data.synthetic.cohort import draw_case
 from wauve_dist.data.synthetic.scanner import VENDORS
 from wauve_dist.data.synthetic.video import SyntheticVideo
@@ -79,13 +79,3 @@ def test_nothing_is_found_where_nothing_but_a_clock_moves(num_frames):
         frames.append(frame.copy())
         frames[-1][5:15, 280 : 290 + number % 9] = 250
     assert find_scan_sector(frames) is None
-
-
-def test_a_rectangle_of_the_manifest_becomes_a_mask_or_is_refused():
-    mask = rectangular_sector((2, 1, 6, 4), 8, 5)
-    assert mask.shape == (5, 8)
-    assert mask.sum() == 12
-    assert mask[1:4, 2:6].all()
-    for wrong in [(2, 1, 2, 4), (-1, 1, 6, 4), (2, 1, 9, 4), (2, 4, 6, 1)]:
-        with pytest.raises(ValueError, match=r"no rectangle within its 8x5 pixels"):
-            rectangular_sector(wrong, 8, 5)

@@ -66,7 +66,7 @@ def test_the_sector_of_the_manifest_is_used_and_a_changed_one_masks_anew(tmp_pat
 @pytest.mark.parametrize(
     ("sector", "error", "message"),
     [
-        ((32, 16, 96, None), ValueError, r"manifest\.csv row 2: fill in all of sector_x1, sector_y1"),
+        ((32, 16, 96, None), ValueError, r"manifest\.csv row 2: 'a' must have all of sector_x1, sector_y1"),
         ((32, 16, 130, 48), ValueError, r"a\.avi: sector_x1, .* = 32, 16, 130, 48 is no rectangle within its 128x64"),
         ((-1, 16, 96, 48), TableError, r"column 'sector_x1': -1.0 must not be negative"),
     ],

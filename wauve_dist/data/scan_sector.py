@@ -56,23 +56,6 @@ def find_scan_sector(frames: Iterable[GreyFrame]) -> NDArray[np.bool_] | None:
     return _hull(regions == 1 + areas.argmax()) & ~ink
 
 
-def rectangular_sector(sector_xyxy: Iterable[float], width: int, height: int) -> NDArray[np.bool_]:
-    """Return the mask, bool [height, width], of a rectangle in absolute pixels.
-
-    Raises:
-        ValueError: it is empty or leaves the frame.
-    """
-    x1, y1, x2, y2 = (round(value) for value in sector_xyxy)
-    if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
-        raise ValueError(
-            f"sector_x1, sector_y1, sector_x2, sector_y2 = {x1}, {y1}, {x2}, {y2} is no rectangle within its "
-            f"{width}x{height} pixels. Correct the manifest, or leave them empty to have the scan found."
-        )
-    mask = np.zeros((height, width), np.bool_)
-    mask[y1:y2, x1:x2] = True
-    return mask
-
-
 def _closed(mask: NDArray[np.bool_], disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Close gaps, also those at the border of the picture."""
     reach = len(disk)

@@ -22,13 +22,8 @@ from wauve_dist.structures.provenance import (
     sha256_of,
     write_provenance,
 )
-from wauve_dist.structures.tables import (
-    MANIFEST,
-    MAX_REPORTED_FAULTS,
-    SECTOR_COLUMNS,
-    read_manifest,
-    write_table,
-)
+from wauve_dist.structures.sectors import Sector, listed_sectors
+from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, read_manifest, write_table
 
 _CLAIM = "settings.json"
 _MIN_PSNR_RANGE_DB = (30.0, 55.0)  # below, speckle is lost; above, eight bits end
@@ -41,12 +36,12 @@ class _Job(NamedTuple):
     source: Path
     target: Path
     settings: TranscodeSettings
-    sector_xyxy: list[float] | None
+    sector: Sector | None
 
     @property
     def record(self) -> dict[str, object]:
         """What decides the result beside the original, as JSON values."""
-        return {**self.settings._asdict(), "sector_xyxy": self.sector_xyxy}
+        return {**self.settings._asdict(), "sector_xyxy": None if self.sector is None else list(self.sector)}
 
 
 def transcode_manifest(
@@ -82,9 +77,9 @@ def transcode_manifest(
     boxes = None if annotations is None else read_annotations(annotations)
     names = [_file_name(video_id) for video_id in rows["video_id"]]
     jobs = [
-        _Job(video_id, Path(source), out / name, settings, sector_xyxy)
-        for video_id, source, name, sector_xyxy in zip(
-            rows["video_id"], rows["path"], names, _sectors(rows, manifest), strict=True
+        _Job(video_id, Path(source), out / name, settings, sector)
+        for video_id, source, name, sector in zip(
+            rows["video_id"], rows["path"], names, listed_sectors(rows), strict=True
         )
     ]
     with _claimed(out, settings):
@@ -103,22 +98,6 @@ def transcode_manifest(
         write_annotations(boxes._replace(frames=frames), out / "annotations.json", {"annotations": annotations})
     write_table(rows.assign(path=names), out / "manifest.csv", MANIFEST, {"manifest": manifest}, **settings._asdict())
     return _summary(table, boxes is not None, out)
-
-
-def _sectors(rows: pd.DataFrame, manifest: Path) -> list[list[float] | None]:
-    """Where the scan is on the screen of each video, x1, y1, x2, y2 in pixels, as far as the manifest says so."""
-    if not set(SECTOR_COLUMNS) & set(rows):
-        return [None] * len(rows)
-    sectors = rows.reindex(columns=list(SECTOR_COLUMNS)).astype("float64")
-    given = sectors.notna()
-    if (partly := given.any(axis=1) & ~given.all(axis=1)).any():
-        raise ValueError(
-            f"{manifest} row {int(partly.idxmax()) + 2}: fill in all of {', '.join(SECTOR_COLUMNS)}, or none of them."
-        )
-    return [
-        row if all_given else None
-        for row, all_given in zip(sectors.to_numpy().tolist(), given.all(axis=1), strict=True)
-    ]
 
 
 def _file_name(video_id: str) -> str:
@@ -168,7 +147,7 @@ def _transcode(job: _Job) -> Transcoded:
     if (done := _earlier(job)) is not None:
         return done
     with atomic_write(job.target) as temporary:
-        measured = transcode_video(job.source, temporary, job.settings, job.sector_xyxy)
+        measured = transcode_video(job.source, temporary, job.settings, job.sector)
     # The record comes second: a video without one was not finished.
     write_provenance(job.target, {"video": job.source}, **job.record, measured=measured._asdict())
     return measured

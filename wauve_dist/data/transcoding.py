@@ -11,7 +11,7 @@ step of H.264 and HEVC is 2^((QP - 4) / 6) (ITU-T H.264, 8.5.9; Sullivan et al.,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
@@ -24,7 +24,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from wauve_dist.data.decoding import GreyFrame, VideoError, VideoInfo, check_video, decode_frames
-from wauve_dist.data.scan_sector import find_scan_sector, rectangular_sector
+from wauve_dist.data.scan_sector import find_scan_sector
+from wauve_dist.structures.sectors import Sector
 
 Codec = Literal["h264", "hevc"]
 
@@ -96,7 +97,7 @@ class Transcoded(NamedTuple):
 
 
 def transcode_video(
-    source: Path, target: Path, settings: TranscodeSettings, sector_xyxy: Sequence[float] | None = None
+    source: Path, target: Path, settings: TranscodeSettings, sector: Sector | None = None
 ) -> Transcoded:
     """Write ``target`` (.mp4), decode it again, and compare every frame with the original.
 
@@ -104,7 +105,7 @@ def transcode_video(
         source: the original.
         target: is written.
         settings: see there.
-        sector_xyxy: the scan's place on the screen, absolute pixels, for ``mask_screen``; None finds it.
+        sector: the scan's place on the screen, for ``mask_screen``; None finds it.
 
     Raises:
         VideoError: the original cannot be decoded to its end, NVDEC takes no such frame size, the scan is not found,
@@ -114,7 +115,7 @@ def transcode_video(
     info = check_video(source)
     fps = _frame_rate(source, info.fps)
     _check_size(source, info.width, info.height, settings.codec)
-    mask = _scan_mask(source, info, sector_xyxy) if settings.mask_screen else None
+    mask = _scan_mask(source, info, sector) if settings.mask_screen else None
     _encode(_frames(source, mask), target, fps, settings)
     errors, distances = _compare(source, _frames(source, mask), target)
     worst_psnr_db = psnr_db(max(errors))
@@ -145,12 +146,13 @@ def psnr_db(mean_squared_error: float) -> float:
     return math.inf if mean_squared_error == 0 else 10 * math.log10(255**2 / mean_squared_error)
 
 
-def _scan_mask(source: Path, info: VideoInfo, sector_xyxy: Sequence[float] | None) -> NDArray[np.bool_]:
-    if sector_xyxy is not None:
+def _scan_mask(source: Path, info: VideoInfo, sector: Sector | None) -> NDArray[np.bool_]:
+    if sector is not None:
         try:
-            return rectangular_sector(sector_xyxy, info.width, info.height)
+            sector.check_within(info.width, info.height)
         except ValueError as error:
             raise VideoError(f"{source}: {error}") from error
+        return sector.blacken_around(np.ones((info.height, info.width), np.bool_))
     mask = find_scan_sector(decode_frames(source))
     if mask is None:
         raise VideoError(

@@ -41,6 +41,10 @@ def _between(low: float, high: float) -> pa.Check:
     return pa.Check.in_range(low, high, error=f"must lie between {low:g} and {high:g}")
 
 
+def _all_or_none(manifest: pd.DataFrame) -> pd.Series:
+    return manifest.reindex(columns=list(SECTOR_COLUMNS)).notna().sum(axis=1).isin([0, len(SECTOR_COLUMNS)])
+
+
 def _id(**options: Any) -> pa.Column:
     return pa.Column(str, pa.Check.str_length(min_value=1, error="must not be empty"), coerce=True, **options)
 
@@ -79,6 +83,7 @@ MANIFEST = pa.DataFrameSchema(
         },
         **_SUBGROUPS,
     },
+    checks=pa.Check(_all_or_none, error=f"must have all of {', '.join(SECTOR_COLUMNS)}, or none of them"),
     name="manifest",
 )
 DETECTIONS = pa.DataFrameSchema(
