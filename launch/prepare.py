@@ -21,6 +21,7 @@ def main() -> None:
     _add_tracks(commands)
     _add_import(commands)
     _add_split(commands)
+    _add_sectors(commands)
     _add_lint(commands)
     _add_transcode(commands)
     arguments = parser.parse_args()
@@ -261,6 +262,30 @@ def _run_split(arguments: argparse.Namespace) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     print(report)
+
+
+def _add_sectors(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "sectors",
+        help="find where on the screen the scan is, so that the text around it is never shown or stored",
+        description="Fill in the columns sector_x1, sector_y1, sector_x2, sector_y2 of a manifest (pixels). With them "
+        "the detector sees the sector only, and crops and pictures are black outside; without them frames are whole.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--manifest", type=Path, required=True, help="its videos that have a sector keep it")
+    parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty")
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count(), help="processes that decode")
+    parser.set_defaults(run=_run_sectors)
+
+
+def _run_sectors(arguments: argparse.Namespace) -> None:
+    from wauve_dist.data.sector_manifest import add_sectors
+
+    try:
+        summary = add_sectors(arguments.manifest, arguments.out, arguments.num_workers)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(summary)
 
 
 def _add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
