@@ -53,9 +53,9 @@ def test_each_row_is_the_crop_of_its_box_ordered_by_track_then_frame(videos, tra
 def test_a_video_is_decoded_once_until_it_or_its_boxes_change(videos, tracks, tmp_path, monkeypatch):
     decoded = []
 
-    def counting(path, decoder):
+    def counting(path, *rest):
         decoded.append(path.stem)
-        return decode_frames(path, decoder)
+        return decode_frames(path, *rest)
 
     monkeypatch.setattr(crop_cache, "decode_frames", counting)
     cache = tmp_path / "cache"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wauve_dist.data.crops import track_crops
+from wauve_dist.data.crops import CROP_VERSION, track_crops
 from wauve_dist.data.decoding import Decoder, VideoError, decode_frames
+from wauve_dist.structures.sectors import Sector
 
 _BOX_COLUMNS = ["x1", "y1", "x2", "y2"]
 
@@ -27,6 +29,7 @@ class CropRecipe(NamedTuple):
         size: side of a crop, S pixels.
         context: see ``crops.crop_roi``.
         decoder: of the video; part of what names the crops, for pixels may differ by a grey level.
+        sector: of the video; crops are black outside. None shows the whole screen.
     """
 
     video: Path
@@ -36,11 +39,13 @@ class CropRecipe(NamedTuple):
     size: int
     context: float
     decoder: Decoder = "pyav"
+    sector: Sector | None = None
 
     @property
     def settings(self) -> dict[str, object]:
-        """All but the video."""
-        return {name: value for name, value in self._asdict().items() if name != "video"}
+        """All but the video, and the version of the code that cuts."""
+        settings = {name: value for name, value in self._asdict().items() if name != "video"}
+        return {**settings, "version": CROP_VERSION}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,7 +59,7 @@ class CropRecipe(NamedTuple):
         tracks = tracks.assign(track_id=self.track_ids, frame=self.frames)
         try:
             for track_id, frame, crop in track_crops(
-                decode_frames(self.video, self.decoder), tracks, self.size, self.context
+                decode_frames(self.video, self.decoder, self.sector), tracks, self.size, self.context
             ):
                 array[row_of[track_id, frame]] = crop
         except VideoError:
@@ -64,7 +69,12 @@ class CropRecipe(NamedTuple):
 
 
 def crop_recipes(
-    videos: Mapping[str, Path], tracks: pd.DataFrame, size: int, context: float, decoder: Decoder = "pyav"
+    videos: Mapping[str, Path],
+    tracks: pd.DataFrame,
+    size: int,
+    context: float,
+    decoder: Decoder = "pyav",
+    sectors: Mapping[str, Sector] = MappingProxyType({}),
 ) -> dict[str, CropRecipe]:
     """Say what to cut out of every video that has tracks.
 
@@ -74,6 +84,7 @@ def crop_recipes(
         size: side of a crop, S pixels.
         context: see ``crops.crop_roi``.
         decoder: of the videos.
+        sectors: video_id to its sector; whole screens where there is none.
     """
     ordered = tracks[tracks["video_id"].isin(list(videos))].sort_values(["video_id", "track_id", "frame"])
     video_ids, starts = np.unique(ordered["video_id"].to_numpy(object), return_index=True)
@@ -81,7 +92,14 @@ def crop_recipes(
     parts = (np.split(column.to_numpy(), starts[1:]) for column in columns)
     return {
         video_id: CropRecipe(
-            videos[video_id], ids.tolist(), frames.tolist(), boxes_xyxy.tolist(), size, context, decoder
+            videos[video_id],
+            ids.tolist(),
+            frames.tolist(),
+            boxes_xyxy.tolist(),
+            size,
+            context,
+            decoder,
+            sectors.get(video_id),
         )
         for video_id, ids, frames, boxes_xyxy in zip(video_ids, *parts, strict=False)  # no tracks: one empty part
     }

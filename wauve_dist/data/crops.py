@@ -13,6 +13,8 @@ from PIL import Image
 
 from wauve_dist.data.decoding import GreyFrame
 
+CROP_VERSION = 1  # part of what names cached crops: count on whenever the same box gives other pixels
+
 
 class TrackCrop(NamedTuple):
     """One frame of a track.

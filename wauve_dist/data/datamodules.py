@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -42,6 +42,7 @@ from wauve_dist.structures.clips import (
     listed_key_frames,
     require_key_frames,
 )
+from wauve_dist.structures.sectors import clip_to_sectors
 from wauve_dist.structures.tables import TRACKS, read_table
 
 
@@ -49,7 +50,8 @@ class ClipDataModule(StudyDataModule):
     """Clips of adjacent lesion crops: random ones to train on, the paper's to evaluate on.
 
     Args:
-        manifest: manifest.csv with ``split`` and, for training and validation, ``label``.
+        manifest: manifest.csv with ``split`` and, for training and validation, ``label``; where it gives sectors,
+            crops are black outside.
         tracks: tracks.parquet, of a detector and linker or of annotations.
         crop_size: side of the square crops, pixels.
         roi_context: side of the crop over the longer side of the lesion's box.
@@ -108,7 +110,7 @@ class ClipDataModule(StudyDataModule):
         self._check_known(tracks["video_id"], self._tracks)
         for split, rows in videos.items():
             self._check_labels(split, rows)
-        recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context, self._decoder)
+        recipes = crop_recipes(_files(videos), tracks, self._crop_size, self._roi_context, self._decoder, self._sectors)
         spans = {video_id: self._spans(video_id, recipe) for video_id, recipe in recipes.items()}
         crops = self._arrays(recipes, "Cutting lesion crops")
         tracks_of = dict(list(tracks.groupby("video_id")))
@@ -244,7 +246,7 @@ class FrameDataModule(StudyDataModule):
     """Annotated frames for the detector; frames without a lesion are negatives.
 
     Args:
-        manifest: manifest.csv with ``split``.
+        manifest: manifest.csv with ``split``; where it gives sectors, frames are cut to them.
         annotations: annotations.json (COCO-VID).
         frames_per_video: most frames per video, evenly spaced over its annotated ones, so that a long video does
             not drown a short one.
@@ -278,10 +280,13 @@ class FrameDataModule(StudyDataModule):
         videos = self._videos(stage)
         annotations = read_annotations(self._annotations)
         self._check_known(annotations.frames["video_id"], self._annotations)
-        recipes = frame_recipes(_files(videos), annotations.frames, self._frames_per_video, self._decoder)
+        recipes = frame_recipes(
+            _files(videos), annotations.frames, self._frames_per_video, self._decoder, self._sectors
+        )
+        boxes = self._boxes_seen(annotations.boxes[annotations.boxes["video_id"].isin(list(recipes))])
         stores = self._arrays(recipes, "Decoding annotated frames")
         boxes_of: dict[tuple[str, int], list[tuple[float, ...]]] = defaultdict(list)
-        for box in annotations.boxes.itertuples():
+        for box in boxes.itertuples():
             boxes_of[box.video_id, box.frame].append((box.x1, box.y1, box.x2, box.y2))
         self._stored = {}
         for split, rows in videos.items():
@@ -292,6 +297,24 @@ class FrameDataModule(StudyDataModule):
                 for row, frame in enumerate(recipes[video_id].frames)
             ]
             self._report_missing(split, rows, set(recipes), "annotated frame", self._annotations)
+
+    def _boxes_seen(self, boxes: pd.DataFrame) -> pd.DataFrame:
+        """Bring boxes into the pixels of the frames as they are kept: whole, or cut to their sectors."""
+        if not self._sectors:
+            return boxes
+        clipped = clip_to_sectors(boxes, self._sectors)
+        if (outside := (clipped[:, :2] >= clipped[:, 2:]).any(axis=1)).any():
+            first = boxes.iloc[int(outside.argmax())]
+            raise ValueError(
+                f"{self._annotations}: {outside.sum()} boxes lie outside the sectors that {self._manifest} gives, the "
+                f"first in frame {first['frame']} of {first['video_id']!r}. Correct the sectors or the boxes; "
+                "launch/prepare.py lint names them all."
+            )
+        corners = boxes[["x1", "y1", "x2", "y2"]]
+        if num_cut := int((clipped != corners.to_numpy(np.float32)).any(axis=1).sum()):
+            rank_zero_warn(f"{num_cut} of {len(boxes)} boxes reach out of their video's sector and are cut at its edge")
+        shifts = np.array([self._sectors[video_id].shift_xyxy for video_id in boxes["video_id"]]).reshape(-1, 4)
+        return boxes.assign(**dict(zip(corners, (clipped - shifts).T, strict=True)))
 
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """Augmented frames of the training videos."""

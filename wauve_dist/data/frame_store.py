@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wauve_dist.data.decoding import Decoder, decode_frames
+from wauve_dist.structures.sectors import Sector
 
 
 class FrameRecipe(NamedTuple):
@@ -23,6 +25,7 @@ class FrameRecipe(NamedTuple):
         width: of the frames that the boxes were drawn on, pixels.
         height: likewise.
         decoder: of the video; part of what names the frames, for pixels may differ by a grey level.
+        sector: of the video; frames are cut to it. None keeps them whole.
     """
 
     video: Path
@@ -30,6 +33,7 @@ class FrameRecipe(NamedTuple):
     width: int
     height: int
     decoder: Decoder = "pyav"
+    sector: Sector | None = None
 
     @property
     def settings(self) -> dict[str, object]:
@@ -39,10 +43,11 @@ class FrameRecipe(NamedTuple):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the array."""
-        return len(self.frames), self.height, self.width
+        x1, y1, x2, y2 = self.sector or (0, 0, self.width, self.height)
+        return len(self.frames), y2 - y1, x2 - x1
 
     def fill(self, array: NDArray[np.uint8]) -> None:
-        """Write uint8 [K, H, W]."""
+        """Write uint8 [K, H, W], of the sector if there is one."""
         row_of = {frame: row for row, frame in enumerate(self.frames)}
         num_frames = 0
         for number, frame in enumerate(decode_frames(self.video, self.decoder)):
@@ -52,7 +57,7 @@ class FrameRecipe(NamedTuple):
                     f"drawn on {self.width}x{self.height}. Give the video that was annotated, or scale its boxes."
                 )
             if number in row_of:
-                array[row_of[number]] = frame
+                array[row_of[number]] = frame if self.sector is None else self.sector.cut(frame)
             num_frames = number + 1
         if self.frames[-1] >= num_frames:
             raise ValueError(
@@ -62,7 +67,11 @@ class FrameRecipe(NamedTuple):
 
 
 def frame_recipes(
-    videos: Mapping[str, Path], frames: pd.DataFrame, frames_per_video: int, decoder: Decoder = "pyav"
+    videos: Mapping[str, Path],
+    frames: pd.DataFrame,
+    frames_per_video: int,
+    decoder: Decoder = "pyav",
+    sectors: Mapping[str, Sector] = MappingProxyType({}),
 ) -> dict[str, FrameRecipe]:
     """Say which frames to keep of every video that has annotated ones.
 
@@ -71,9 +80,10 @@ def frame_recipes(
         frames: annotated frames, columns video_id, frame, width, height; rows of other videos are left out.
         frames_per_video: most frames per video; spread evenly over its annotated ones, the first and last included.
         decoder: of the videos.
+        sectors: video_id to its sector; whole frames where there is none.
 
     Raises:
-        ValueError: a video's annotations give several frame sizes.
+        ValueError: a video's annotations give several frame sizes, or its sector leaves its frames.
     """
     frames_of: dict[str, list[int]] = defaultdict(list)
     size_of: dict[str, tuple[int, int]] = {}
@@ -87,8 +97,19 @@ def frame_recipes(
                 f"{videos[row.video_id]}: its annotations give frames of {size_of[row.video_id]} and of {size} (width, "
                 "height). Correct width and height in images."
             )
+    for video_id in frames_of.keys() & sectors.keys():
+        try:
+            sectors[video_id].check_within(*size_of[video_id])
+        except ValueError as error:
+            raise ValueError(f"{videos[video_id]}: {error}") from error
     return {
-        video_id: FrameRecipe(videos[video_id], _evenly_spaced(numbers, frames_per_video), *size_of[video_id], decoder)
+        video_id: FrameRecipe(
+            videos[video_id],
+            _evenly_spaced(numbers, frames_per_video),
+            *size_of[video_id],
+            decoder,
+            sectors.get(video_id),
+        )
         for video_id, numbers in frames_of.items()
     }
 

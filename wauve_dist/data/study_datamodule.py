@@ -15,6 +15,7 @@ from wauve_dist.data.array_cache import ArrayRecipe, OnlineArray, cached_arrays
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
+from wauve_dist.structures.sectors import Sector, sectors_of
 from wauve_dist.structures.tables import read_manifest
 
 _Batch = TypeVar("_Batch", ClipBatch, FrameBatch)
@@ -39,6 +40,7 @@ class StudyDataModule(pl.LightningDataModule):
         self._cache_max_gb = cache_max_gb
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
         self._known: set[str] = set()
+        self._sectors: dict[str, Sector] = {}
         self._resumable_loader: ResumableLoader[Any] | None = None
         self._position: dict[str, int] | None = None
 
@@ -55,6 +57,7 @@ class StudyDataModule(pl.LightningDataModule):
                 f"{self._manifest}: has no column 'split'. Add it, with train, val or test for every video."
             )
         self._known = set(manifest["video_id"])
+        self._sectors = sectors_of(manifest)
         videos = {split: manifest[manifest["split"] == split] for split in _SPLITS_OF_STAGE[stage]}
         for split, rows in videos.items():
             if rows.empty:
@@ -91,6 +94,7 @@ class StudyDataModule(pl.LightningDataModule):
         assert self._resumable_loader is not None, "a checkpoint is saved in training"
         return {
             "num_training_samples": self._num_training_samples(),
+            "on_sectors": bool(self._sectors),
             "global_batch_size": self._global_batch_size(),
             "position": self._resumable_loader.state_dict(),
         }
@@ -105,6 +109,12 @@ class StudyDataModule(pl.LightningDataModule):
             raise ValueError(
                 f"The run was saved with {state_dict['num_training_samples']} training samples, and now there are "
                 f"{num_samples}. Carry on with the data it was started on, or start a new run with --weights."
+            )
+        if state_dict.get("on_sectors", False) != bool(self._sectors):  # runs of before knew no sectors
+            before, after = ("whole frames", "sectors") if self._sectors else ("sectors", "whole frames")
+            raise ValueError(
+                f"The run was begun on {before}, and by its sector_ columns {self._manifest} now asks for {after}. "
+                "Carry on with the manifest it was started on, or start a new run with --weights."
             )
         saved, now = state_dict["global_batch_size"], self._global_batch_size()
         if saved != now:
