@@ -17,8 +17,10 @@ from wauve_dist.data.linting.duplicates import duplicate_findings
 from wauve_dist.data.linting.findings import Finding, findings_table, worst_first
 from wauve_dist.data.linting.frame_hashes import FrameHashes, hash_videos
 from wauve_dist.data.linting.pictures import choose_offenders, draw_findings
+from wauve_dist.data.linting.sectors import sector_findings
 from wauve_dist.structures.annotations import parse_annotations
 from wauve_dist.structures.provenance import atomic_write, claim_folder, sha256_of
+from wauve_dist.structures.sectors import listed_sectors
 from wauve_dist.structures.tables import MANIFEST, read_table
 
 _MAX_LISTED = 500  # rows of the report; findings.csv has all
@@ -49,6 +51,7 @@ def lint(manifest: Path, annotations: Path | None, out: Path, num_workers: int) 
     paths = [manifest.resolve().parent / path for path in rows["path"]]
     hashes = hash_videos(paths, num_workers)
     found = [*_unreadable(rows, hashes), *duplicate_findings(rows, hashes), *case_findings(rows)]
+    found += sector_findings(rows, None if boxes is None else boxes.boxes, hashes)
     if boxes is not None:
         found += box_findings(rows, boxes, hashes)
     findings = worst_first(found)
@@ -56,6 +59,7 @@ def lint(manifest: Path, annotations: Path | None, out: Path, num_workers: int) 
         choose_offenders(findings),
         dict(zip(rows["video_id"], paths, strict=True)),
         None if boxes is None else boxes.boxes,
+        dict(zip(rows["video_id"], listed_sectors(rows), strict=True)),
     )
     num_errors = sum(finding.severity == "error" for finding in findings)
     counts: Counter[tuple[str, str]] = Counter((finding.severity, finding.check) for finding in findings)

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from wauve_dist.data.decoding import GreyFrame, VideoError, decode_frames
 from wauve_dist.data.linting.findings import Finding
+from wauve_dist.structures.sectors import Sector
 
 MAX_PICTURES = 24
 _MAX_PER_CHECK = 6
@@ -34,7 +35,10 @@ def choose_offenders(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def draw_findings(
-    findings: Sequence[Finding], path_of: Mapping[str, Path], boxes: pd.DataFrame | None
+    findings: Sequence[Finding],
+    path_of: Mapping[str, Path],
+    boxes: pd.DataFrame | None,
+    sector_of: Mapping[str, Sector | None],
 ) -> dict[Finding, str]:
     """Draw the frames of each finding.
 
@@ -42,6 +46,7 @@ def draw_findings(
         findings: each with a frame.
         path_of: video_id to its file.
         boxes: columns video_id, frame, x1, y1, x2, y2, or None.
+        sector_of: video_id to its sector, outside of which pictures are black; None shows whole frames.
 
     Returns:
         Finding to a JPEG as a data URI; without those whose frame cannot be decoded, which are findings of their own.
@@ -54,7 +59,7 @@ def draw_findings(
         (video_id, number): frame
         for video_id, numbers in wanted.items()
         if video_id in path_of
-        for number, frame in _decode(path_of[video_id], numbers).items()
+        for number, frame in _decode(path_of[video_id], numbers, sector_of[video_id]).items()
     }
     pictures = {}
     for finding in findings:
@@ -69,10 +74,10 @@ def _views(finding: Finding) -> list[tuple[str, int]]:
     return views + ([] if finding.other_frame is None else [(finding.other_video_id, finding.other_frame)])
 
 
-def _decode(path: Path, numbers: set[int]) -> dict[int, GreyFrame]:
+def _decode(path: Path, numbers: set[int], sector: Sector | None) -> dict[int, GreyFrame]:
     found = {}
     try:
-        for number, frame in enumerate(islice(decode_frames(path), max(numbers) + 1)):
+        for number, frame in enumerate(islice(decode_frames(path, sector=sector), max(numbers) + 1)):
             if number in numbers:
                 found[number] = frame
     except VideoError:
