@@ -13,11 +13,12 @@ from rich.console import Console
 
 from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.manifest_columns import missing_counts
-from wauve_dist.inference.checkpoints import DeviceName, load_task, pick_device, run_name
+from wauve_dist.inference.checkpoints import CheckpointError, DeviceName, load_task, pick_device, run_name
 from wauve_dist.inference.prediction import predict
 from wauve_dist.inference.video_prediction import Models, PredictionSettings
 from wauve_dist.inference.videos import list_videos
 from wauve_dist.structures.clips import Inputs, KeyFrameRule
+from wauve_dist.structures.sectors import sectors_of
 from wauve_dist.structures.tables import TRACKS, read_table
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
@@ -115,13 +116,29 @@ def _load_models(
     if device.type == "cuda":
         device = torch.device("cuda", process % torch.cuda.device_count())
         torch.cuda.set_device(device)  # DALI decodes there
-    finder = None if detector is None else load_task(DetectionTask, detector, "--detector", device)
+    finder = None if detector is None else _load_detector(detector, device, bool(sectors_of(videos)))
     if classifier is None:
         return Models(finder, None)
     judge = load_task(ClassificationTask, classifier, "--classifier", device, **changes)
     if process == 0 and (words := _scoring(judge, videos)):
         Console(stderr=True).print(f"Scores: {words}")
     return Models(finder, judge)
+
+
+def _load_detector(path: Path, device: torch.device, on_sectors: bool) -> DetectionTask:
+    """Load a detector that is used to what it will see: cut to the scan, lesions are larger, and no text is by."""
+    detector = load_task(DetectionTask, path, "--detector", device)
+    if detector.on_sectors and not on_sectors:
+        raise CheckpointError(
+            f"--detector {path}: was trained on frames cut to their sectors, and --videos gives none. Give a manifest "
+            "with sectors: launch/prepare.py sectors --manifest MANIFEST --out DIR writes one."
+        )
+    if on_sectors and not detector.on_sectors:
+        raise CheckpointError(
+            f"--detector {path}: was trained on whole frames, and the manifest of --videos gives sectors to cut them "
+            "to. Train a detector with such a manifest, or leave the sector_ columns out here."
+        )
+    return detector
 
 
 def _scoring(classifier: ClassificationTask, videos: pd.DataFrame) -> str:

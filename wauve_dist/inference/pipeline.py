@@ -21,6 +21,7 @@ from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import Clip, ClipRule
+from wauve_dist.structures.sectors import Sector
 from wauve_dist.tracking.linker import Linker, LinkerSettings
 from wauve_dist.tracking.tracks import Track, track_rows
 
@@ -82,7 +83,11 @@ class FoundLesions(NamedTuple):
 
 
 def find_lesions(
-    frames: Iterable[GreyFrame], detector: Detector, batch_size: int, linker_settings: LinkerSettings
+    frames: Iterable[GreyFrame],
+    detector: Detector,
+    batch_size: int,
+    linker_settings: LinkerSettings,
+    sector: Sector | None = None,
 ) -> FoundLesions:
     """Detect frame by frame and link the boxes to tracks; holds one batch of frames at a time.
 
@@ -91,14 +96,18 @@ def find_lesions(
         detector: finds the boxes.
         batch_size: frames a call of the detector.
         linker_settings: when boxes belong together.
+        sector: all that the detector sees of the frames; None shows them whole. Boxes are in the frames' pixels.
     """
     linker = Linker(linker_settings)
     tracks: list[Track] = []
     boxes_xyxy: list[NDArray[np.float32]] = [np.empty((0, 4), np.float32)]
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
     counts: list[int] = []
-    for batch in batches(frames, batch_size):
+    shown = frames if sector is None else map(sector.cut, frames)
+    for batch in batches(shown, batch_size):
         for found in detector.detect(torch.from_numpy(np.stack(batch)).to(detector.device)):
+            if sector is not None:
+                found = found._replace(boxes_xyxy=found.boxes_xyxy + sector.shift_xyxy)
             tracks += linker.update(len(counts), found)
             boxes_xyxy.append(found.boxes_xyxy)
             scores.append(found.scores)

@@ -16,6 +16,7 @@ from wauve_dist.inference.video_prediction import PredictionSettings, Video
 from wauve_dist.inference.workers import LoadModels, predict_videos
 from wauve_dist.structures.clips import listed_key_frames
 from wauve_dist.structures.provenance import claim_folder
+from wauve_dist.structures.sectors import Sector, sectors_of
 from wauve_dist.structures.tables import (
     CLIPS,
     DETECTIONS,
@@ -63,12 +64,14 @@ def predict(
 
     Raises:
         FileExistsError: ``out`` holds something.
-        TableError: the manifest has columns of predictions.csv's own, or an id that cannot name a file.
+        TableError: the manifest has columns of predictions.csv's own, an id that cannot name a file, or sectors for
+            only some of its videos.
         VideoError: some videos cannot be decoded; all of them are named, before anything is computed.
     """
     with _new_folder(out) as folder:
         _check_manifest(videos)
         listed = listed_key_frames(videos)
+        sectors = sectors_of(videos)
         facts = videos.apply(pd.to_numeric, errors="coerce").astype("float64").to_dict("records")
         tracks_of = None if known_tracks is None else dict(list(known_tracks.groupby("video_id")))
         todo = [
@@ -79,9 +82,10 @@ def predict(
                 listed[video_id],
                 None if tracks_of is None else tracks_of.get(video_id, empty_table(TRACKS)),
                 known,
+                sectors.get(video_id),
             )
             for video_id, path, info, known in zip(
-                videos["video_id"], videos["path"], check_videos(videos), facts, strict=True
+                videos["video_id"], videos["path"], check_videos(videos, sectors), facts, strict=True
             )
         ]
         results = predict_videos(todo, load_models, num_processes, settings, folder)
@@ -128,20 +132,22 @@ def video_scores(videos: pd.DataFrame, clips: pd.DataFrame, model: str) -> pd.Da
     return predictions.join(videos[[column for column in videos if column not in own]])
 
 
-def check_videos(videos: pd.DataFrame) -> list[VideoInfo]:
-    """Check that every video can be decoded.
+def check_videos(videos: pd.DataFrame, sectors: Mapping[str, Sector]) -> list[VideoInfo]:
+    """Check that every video can be decoded, and that its sector, if it has one, lies in its frames.
 
     Returns:
         What each holds, in their order.
 
     Raises:
-        VideoError: one line for each video that cannot.
+        VideoError: one line for each video of which this is not so.
     """
     infos, faults = [], []
     for video_id, path in zip(videos["video_id"], videos["path"], strict=True):
         try:
-            infos.append(check_video(Path(path)))
-        except VideoError as error:
+            infos.append(info := check_video(Path(path)))
+            if video_id in sectors:
+                sectors[video_id].check_within(info.width, info.height)
+        except ValueError as error:
             faults.append(f"Video {video_id!r}: {error}")
     if faults:
         more = len(faults) - MAX_REPORTED_FAULTS

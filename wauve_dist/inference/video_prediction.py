@@ -16,6 +16,7 @@ from wauve_dist.inference.heat_maps import find_maps
 from wauve_dist.inference.overlay import write_overlay
 from wauve_dist.inference.pipeline import Classifier, Detector, find_lesions, score_tracks
 from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
+from wauve_dist.structures.sectors import Sector
 from wauve_dist.tracking.linker import LinkerSettings
 
 
@@ -72,6 +73,7 @@ class Video(NamedTuple):
         key_frames: that the manifest lists.
         tracks: rows of ``tracks.parquet`` found before; None lets the detector find them.
         facts: numbers that the manifest holds of the video by column, NaN where empty.
+        sector: of its frames; nothing outside is looked at or shown. None takes them whole.
     """
 
     video_id: str
@@ -80,6 +82,7 @@ class Video(NamedTuple):
     key_frames: tuple[int, ...] = ()
     tracks: pd.DataFrame | None = None
     facts: Mapping[str, float] | None = None
+    sector: Sector | None = None
 
 
 class VideoRows(NamedTuple):
@@ -108,12 +111,12 @@ def predict_video(
     """
 
     def frames() -> Iterator[GreyFrame]:
-        return count(decode_frames(video.path, settings.decoder))
+        return count(decode_frames(video.path, settings.decoder, video.sector))
 
     detections, tracks = None, video.tracks
     if tracks is None:
         assert models.detector is not None, "a video without tracks needs a detector"
-        found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker)
+        found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker, video.sector)
         detections, tracks = (rows.assign(video_id=video.video_id) for rows in found)
     if models.classifier is None:
         return VideoRows(detections, tracks, None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wauve_dist.data.batches import FrameBatch
+from wauve_dist.data.datamodules import FrameDataModule
 from wauve_dist.evaluation.detection import coco_average_precision
 from wauve_dist.models.detectors.faster_rcnn import LesionDetector
 from wauve_dist.structures.annotations import Annotations
@@ -42,12 +43,14 @@ class DetectionTask(pl.LightningModule):
         milestones: shares of the training at which ``step`` divides the rate by 10.
 
     Attributes:
+        on_sectors: whether a loaded detector was trained on frames cut to their sectors, not on whole ones.
         validation_figures: that every validation logs, and a sweep may optimise.
         validation_truth: annotated frames and boxes of the last validation, the same on every rank.
         validation_boxes: the DETECTIONS of it.
     """
 
     validation_figures: ClassVar[Sequence[str]] = ("val/ap", "val/ap50", "val/ap75")
+    on_sectors: bool = False
     validation_truth: Annotations
     validation_boxes: pd.DataFrame
 
@@ -135,6 +138,10 @@ class DetectionTask(pl.LightningModule):
         self.log("val/ap", result["ap"], prog_bar=True)
         self.log("val/ap50", result["ap50"], prog_bar=True)
         self.log("val/ap75", result["ap75"])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learn from the data's part of the checkpoint what the weights were trained on."""
+        self.on_sectors = checkpoint.get(FrameDataModule.__qualname__, {}).get("on_sectors", False)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its per-step schedule."""
