@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from wauve_dist.structures.tables import SECTOR_COLUMNS
 from wauve_dist.training import environment
 
 
@@ -40,6 +41,21 @@ def test_a_truncated_video_holds_training_back(launch, tiny_study_data, tmp_path
     assert manifest["video_id"].iloc[1] in done.stdout
     assert "truncated" in done.stdout
     assert done.stdout.strip().endswith("Training cannot start.")
+
+
+def test_sectors_that_training_refuses_hold_it_back(launch, tiny_study_data, tmp_path):
+    manifest = pd.read_csv(tiny_study_data / "manifest.csv", dtype=str).head(3)
+    manifest["path"] = [str(tiny_study_data / path) for path in manifest["path"]]
+    manifest[list(SECTOR_COLUMNS)] = [(0, 0, 9999, 20), (0, 0, 20, 20), (None,) * 4]
+    manifest.to_csv(tmp_path / "manifest.csv", index=False)
+    done = launch("doctor.py", "--manifest", tmp_path / "manifest.csv", "--json", "--num-workers", 1)
+    assert done.returncode == 1, done.stderr
+    too_wide, good, without = [video["problems"] for video in json.loads(done.stdout)["videos"]]
+    assert [(problem["severity"], problem["kind"]) for problem in too_wide] == [("fault", "sector outside the frame")]
+    assert good == []
+    assert [(problem["severity"], problem["kind"]) for problem in without] == [("fault", "no sector")]
+    for [problem] in (too_wide, without):
+        assert f"launch/prepare.py sectors --manifest {tmp_path}/manifest.csv" in problem["remedy"]
 
 
 def test_the_remedy_for_what_a_gpu_cannot_decode_is_a_command_that_puts_it_right(launch, tmp_path):

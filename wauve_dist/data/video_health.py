@@ -15,6 +15,7 @@ from wauve_dist.data.decoding import decode_frames
 from wauve_dist.data.decoding.images import is_images
 from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.structures.provenance import read_provenance
+from wauve_dist.structures.sectors import Sector
 
 # Decoded by NVDEC through DALI, in 8 bits and with chroma subsampled; the rest needs the CPU.
 _GPU_CODECS = ("h264", "hevc", "mpeg4", "av1", "vp8", "vp9", "mjpeg")
@@ -133,6 +134,19 @@ def diagnose(health: VideoHealth, manifest: Path) -> list[Problem]:
     if (container := health.container) is not None:
         problems += _container_problems(container, _transcode(manifest))
     return problems
+
+
+def diagnose_sector(sector: Sector | None, others_have: bool, health: VideoHealth, manifest: Path) -> list[Problem]:
+    """Say whether training will take what a ``manifest`` gives as a video's sector, or that it gives none."""
+    command = f"launch/prepare.py sectors --manifest {shlex.quote(str(manifest))} --out DIR"
+    if sector is None:
+        text = "Other videos have one; a detector would see scans at two scales, so training refuses the manifest."
+        return [Problem("fault", "no sector", text, command)] if others_have else []
+    if health.width and not sector.lies_within(health.width, health.height):
+        text = f"{tuple(sector)} is no rectangle within its {health.width}x{health.height} pixels; training refuses it."
+        remedy = f"Correct it in the manifest, or empty its cells and have it found: {command}"
+        return [Problem("fault", "sector outside the frame", text, remedy)]
+    return []
 
 
 def _container_problems(container: Container, transcode: str) -> list[Problem]:

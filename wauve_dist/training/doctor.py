@@ -7,10 +7,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 from rich.console import Console
 
-from wauve_dist.data.video_health import Problem, VideoHealth, diagnose, examine_video
+from wauve_dist.data.video_health import Problem, VideoHealth, diagnose, diagnose_sector, examine_video
 from wauve_dist.data.video_jobs import run_jobs
+from wauve_dist.structures.sectors import listed_sectors
 from wauve_dist.structures.tables import MANIFEST, read_table
 from wauve_dist.training.environment import Check, check_environment
 
@@ -52,8 +54,7 @@ def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) ->
     checks = check_environment(out)
     videos: list[ExaminedVideo] = []
     if rows is not None and manifest is not None:
-        paths = [manifest.resolve().parent / path for path in rows["path"]]
-        videos = _examine(rows["video_id"].tolist(), paths, manifest, num_workers)
+        videos = _examine(rows, manifest, num_workers)
     can_start = not any(check.status == "fault" for check in checks) and not any(
         problem.severity == "fault" for video in videos for problem in video.problems
     )
@@ -64,11 +65,19 @@ def doctor(manifest: Path | None, out: Path, num_workers: int, as_json: bool) ->
     return can_start
 
 
-def _examine(video_ids: list[str], paths: list[Path], manifest: Path, num_workers: int) -> list[ExaminedVideo]:
+def _examine(rows: pd.DataFrame, manifest: Path, num_workers: int) -> list[ExaminedVideo]:
+    paths = [manifest.resolve().parent / path for path in rows["path"]]
+    sectors = listed_sectors(rows)
+    any_sector = any(sector is not None for sector in sectors)
     found = [future.result() for future in run_jobs(examine_video, paths, num_workers, "Examining")]
     return [
-        ExaminedVideo(video_id, path, health, diagnose(health, manifest))
-        for video_id, path, health in zip(video_ids, paths, found, strict=True)
+        ExaminedVideo(
+            video_id,
+            path,
+            health,
+            diagnose(health, manifest) + diagnose_sector(sector, any_sector, health, manifest),
+        )
+        for video_id, path, health, sector in zip(rows["video_id"], paths, found, sectors, strict=True)
     ]
 
 
