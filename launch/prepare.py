@@ -269,7 +269,8 @@ def _add_sectors(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "sectors",
         help="find where on the screen the scan is, so that the text around it is never shown or stored",
         description="Fill in the columns sector_x1, sector_y1, sector_x2, sector_y2 of a manifest (pixels). With them "
-        "the detector sees the sector only, and crops and pictures are black outside; without them frames are whole.",
+        "the detector sees the sector only, and crops and pictures are black outside; without them frames are whole. "
+        "Text within the rectangle stays, unless transcode --mask-screen has blackened it before.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--manifest", type=Path, required=True, help="its videos that have a sector keep it")
