@@ -213,23 +213,31 @@ def train() -> None:
         sys.exit(_leave(cli.trainer, stopped))
     except Exception as error:
         _end_local_ranks(cli)
+        fault = _named_fault(error)
         if cli:
-            _end_logging(cli.trainer, exit_status=2 if _is_our_sentence(error) else 1)
-        if not _is_our_sentence(error):
+            _end_logging(cli.trainer, exit_status=2 if fault else 1)
+        if fault is None:
             print(f"rank {cli.trainer.global_rank if cli else '?'} failed:", file=sys.stderr, flush=True)
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {fault}", file=sys.stderr)
         sys.exit(2)
     if cli.trainer.is_global_zero:
         _close(cli)
     _end_logging(cli.trainer, exit_status=0)
 
 
-def _is_our_sentence(error: Exception) -> bool:
-    """Tell a fault of the input, which this package names with its remedy, from a failure that needs its traceback."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1]
-    ours = Path(innermost.filename).is_relative_to(Path(wauve_dist.__file__).parent)
-    return ours and isinstance(error, (ValueError, OSError))
+def _named_fault(error: BaseException | None) -> BaseException | None:
+    """Return the fault of the input, which this package names with its remedy; None if it takes a traceback to say it.
+
+    What a constructor of ours raises, jsonargparse makes the cause of an error of its own.
+    """
+    while error is not None:
+        innermost = traceback.extract_tb(error.__traceback__)[-1]
+        ours = Path(innermost.filename).is_relative_to(Path(wauve_dist.__file__).parent)
+        if ours and isinstance(error, (ValueError, OSError)):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _leave(trainer: pl.Trainer, stopped: Stopped) -> int:
