@@ -14,7 +14,7 @@ from torch import Tensor
 from wauve_dist.data.batches import FrameBatch
 from wauve_dist.data.datamodules import FrameDataModule
 from wauve_dist.evaluation.detection import coco_average_precision
-from wauve_dist.models.detectors.faster_rcnn import LesionDetector
+from wauve_dist.models.detectors.backends import Backend, detector_class
 from wauve_dist.structures.annotations import Annotations
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.tasks.gathering import gather_rows
@@ -41,6 +41,8 @@ class DetectionTask(pl.LightningModule):
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
         milestones: shares of the training at which ``step`` divides the rate by 10.
+        backend: library that computes the detector, ``torchvision`` or ``detectron2``; a checkpoint of one runs with
+            the other.
 
     Attributes:
         on_sectors: whether a loaded detector was trained on frames cut to their sectors, not on whole ones.
@@ -71,10 +73,11 @@ class DetectionTask(pl.LightningModule):
         schedule: ScheduleName,
         warmup_fraction: float,
         milestones: Sequence[float] = (),
+        backend: Backend = "torchvision",
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.detector = LesionDetector(
+        self.detector = detector_class(backend)(
             image_size,
             anchor_sizes,
             anchor_ratios,
