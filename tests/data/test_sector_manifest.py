@@ -1,9 +1,13 @@
+from itertools import islice
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from barcodes import barcode, write_video
 
 from wauve_dist.data import sector_manifest
+from wauve_dist.data.decoding import decode_frames
 from wauve_dist.data.sector_manifest import add_sectors
 from wauve_dist.data.synthetic.cohort import draw_case
 from wauve_dist.data.synthetic.video import SyntheticVideo
@@ -66,3 +70,17 @@ def test_videos_that_cannot_be_read_are_all_named_and_nothing_is_written(manifes
     with pytest.raises(ValueError, match=r"(?s)sweep\.avi.*\n.*still\.avi"):
         add_sectors(manifest, tmp_path / "out", num_workers=0)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.real
+def test_real_clips_lose_their_black_margin_and_nothing_of_the_scan(real_data, tmp_path):
+    said = add_sectors(real_data / "cine" / "manifest.csv", tmp_path / "out", num_workers=2)
+    assert "20 found." in said
+    rows = read_manifest(tmp_path / "out" / "manifest.csv")
+    for row, sector in zip(rows.itertuples(), sectors_of(rows).values(), strict=True):
+        frame = next(islice(decode_frames(Path(row.path)), 40, None))
+        bright = frame > 48
+        assert sector.cut(bright).sum() > 0.97 * bright.sum(), row.video_id
+        rows_shown, columns_shown = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
+        tight = (columns_shown[0], rows_shown[0], columns_shown[-1] + 1, rows_shown[-1] + 1)
+        assert sector == pytest.approx(tight, abs=14), row.video_id
