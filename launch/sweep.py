@@ -23,6 +23,13 @@ def main(argv: list[str]) -> int:
     create.add_argument("file", type=Path, metavar="YAML", help="the sweep, e.g. configs/sweeps/classifier.yaml")
     create.add_argument("--out", type=Path, required=True, metavar="DIR", help="the sweep's new folder")
     create.add_argument("--seed", type=int, default=1, help="of the configurations tried (default 1)")
+    create.add_argument(
+        "--scheduler",
+        choices=["local", "wandb"],
+        default="local",
+        help="who chooses configurations and stops hopeless trials: the agents among themselves (default), or W&B's "
+        "server, which needs an account (WANDB_API_KEY) and trials with --wandb online",
+    )
     for name, meaning in (
         ("agent", "run trials on this machine until none is left; start as many as it has room for"),
         ("status", "print a line a trial, the best first"),
@@ -36,7 +43,7 @@ def main(argv: list[str]) -> int:
         help="have running trials save after their step and end, and agents too; no more are taken",
         allow_abbrev=False,
         epilog="Agents that wait in Slurm's queue end as soon as they start. Nothing is lost: after --undo, new agents "
-        "first go on with the trials that were saved.",
+        "first go on with the trials that were saved. Stopping a sweep on W&B's page ends its agents too.",
     )
     stop.add_argument("folder", type=Path, metavar="DIR", help="the sweep's folder")
     stop.add_argument("--undo", action="store_true", help="let agents, which you start anew, take trials again")
@@ -61,7 +68,9 @@ def main(argv: list[str]) -> int:
         if known.command == "create":
             from wauve_dist.sweeps.creation import create_sweep
 
-            sweep = create_sweep(known.file, known.out, rest, known.seed, launch_folder)
+            sweep = create_sweep(
+                known.file, known.out, rest, known.seed, launch_folder, on_wandb=known.scheduler == "wandb"
+            )
             print(f"{sweep.file.num_trials} trials. Run them with: python launch/sweep.py agent {known.out}")
         elif known.command == "agent":
             from wauve_dist.sweeps.agent import run_agent

@@ -46,12 +46,12 @@ class SweepsAtWork:
         said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
-    def create(self, path):
+    def create(self, path, *options, wandb="disabled", devices=1):
         """Create the sweep on the tiny data."""
         return self.run(
             *("create", path, "--out", self.out, f"--data.manifest={self.data / 'manifest.csv'}"),
             *(f"--data.tracks={self.data / 'tracks' / 'tracks.parquet'}", f"--data.cache_dir={self.data / 'cache'}"),
-            *("--wandb=disabled", "--trainer.devices=1"),
+            *(f"--wandb={wandb}", f"--trainer.devices={devices}", *options),
         )
 
 

@@ -19,7 +19,8 @@ lr, behaviour = float(given["lr"]), given["behaviour"]
 with (out.parents[1] / "started").open("a") as ledger:
     ledger.write(json.dumps([out.name, is_resumed, os.getpid()]) + "\n")
 stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda number, _: stop.append(number))
 if behaviour == "fail":
     sys.exit("error: the manifest has no column 'label'")
 
@@ -44,4 +45,4 @@ with log.open("w") as stream:
         if behaviour == "kill" or (behaviour == "kill_once" and step == 4 and not is_resumed):
             os.kill(os.getpid(), signal.SIGKILL)
         if stop:
-            sys.exit(143)
+            sys.exit(128 + stop[0])

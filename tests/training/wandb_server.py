@@ -1,7 +1,11 @@
-"""A server that W&B's client takes for W&B's. It answers what starts a run, and takes figures; no artifacts."""
+"""A server that W&B's client takes for W&B's. It answers what starts a run, and takes figures; no artifacts.
+
+What else it should know is given to it: operation to a function of its variables.
+"""
 
 import http.server
 import json
+import re
 import threading
 from contextlib import contextmanager
 
@@ -9,17 +13,14 @@ _ANSWERS = {
     "Viewer": {"viewer": {"id": "1", "entity": "me", "username": "me", "email": "", "flags": "{}", "teams": None}},
     "RunResumeStatus": {"model": None},
     "CreateRunFiles": {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": []}},
-    "UpsertBucket": {
-        "upsertBucket": {
-            "bucket": {
-                **{"id": "1", "name": "run", "displayName": "run", "description": "", "config": "{}"},
-                **{"sweepName": None, "historyLineCount": 0},
-                "project": {"id": "1", "name": "wauve_dist", "entity": {"id": "1", "name": "me"}},
-            },
-            "inserted": True,
-        }
-    },
 }
+
+
+def _bucket(variables):
+    named = {"name": variables["name"], "displayName": variables["name"], "sweepName": variables.get("sweep")}
+    project = {"id": "1", "name": "wauve_dist", "entity": {"id": "1", "name": "me"}}
+    bucket = {"id": "1", **named, "description": "", "config": "{}", "historyLineCount": 0, "project": project}
+    return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
 
 class Server:
@@ -27,17 +28,22 @@ class Server:
 
     Attributes:
         received: bodies of the requests that were answered.
+        asked: path and content of those in JSON.
+        is_down: drops requests without a word as long as it is set.
+        dropped: bodies of those.
         environment: variables that lead W&B's client here.
     """
 
     def __init__(self, port):
-        self.received, self.closed = [], threading.Event()
+        self.received, self.asked, self.dropped = [], [], []
+        self.is_down, self.closed = False, threading.Event()
         self.environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40}
 
 
 @contextmanager
-def serving(silent):
+def serving(silent=False, answers=None):
     """Serve until the block ends; a silent server takes requests and never answers."""
+    functions = {"UpsertBucket": _bucket, **(answers or {})}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -47,10 +53,20 @@ def serving(silent):
             if silent:
                 server.closed.wait()
                 return
+            if server.is_down:
+                server.dropped.append(body)
+                self.close_connection = True
+                return
             server.received.append(body)
-            asked = json.loads(body).get("operationName") if self.path == "/graphql" else None
-            known = asked is None or asked in _ANSWERS
-            reply = {"data": _ANSWERS.get(asked, {})} if known else {"errors": [{"message": f"no {asked} here"}]}
+            content = json.loads(body) if body[:1] == b"{" else {}
+            server.asked.append((self.path, content))
+            asked = re.match(r"\s*(?:query|mutation) (\w+)", content["query"])[1] if self.path == "/graphql" else None
+            if asked in functions:
+                reply = {"data": functions[asked](content["variables"])}
+            elif asked is None or asked in _ANSWERS:
+                reply = {"data": _ANSWERS.get(asked, {})}
+            else:
+                reply = {"errors": [{"message": f"no {asked} here"}]}
             answer = json.dumps(reply).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")

@@ -14,11 +14,14 @@ from wauve_dist.structures.provenance import atomic_write, claim_folder
 from wauve_dist.sweeps.sweep import BASE_CONFIG, PER_TRIAL, SWEEP_FILE, Settings, Sweep
 from wauve_dist.sweeps.sweep_file import SweepFile, SweepRefused, read_sweep_file
 from wauve_dist.sweeps.trials import options
+from wauve_dist.sweeps.wandb_sweep import register
 
 _BEST_IS = {"min": "minimize", "max": "maximize"}
 
 
-def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, launch_folder: Path) -> Sweep:
+def create_sweep(
+    path: Path, out: Path, arguments: Sequence[str], seed: int, launch_folder: Path, on_wandb: bool = False
+) -> Sweep:
     """Check a sweep and make its folder.
 
     launch/train.py itself is asked whether it takes every parameter, with every value of a list and both ends of a
@@ -30,6 +33,7 @@ def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, lau
         arguments: further ones of every trial, such as ``--data.manifest FILE``.
         seed: of the proposals.
         launch_folder: of the code.
+        on_wandb: let W&B's server choose the trials.
 
     Raises:
         SweepRefused: the sweep cannot run as it is described.
@@ -49,12 +53,17 @@ def create_sweep(path: Path, out: Path, arguments: Sequence[str], seed: int, lau
     _check_metric(file, config)
     for values in others:
         _resolved(file, launch_folder, [*fixed, *options(values)])
+    if on_wandb and config["wandb"] != "online":
+        raise SweepRefused(f"W&B chooses by what trials upload, but --wandb is {config['wandb']}. Give --wandb online.")
+    at = register(path) if on_wandb else None
     claim_folder(out)
     base = {key: value for key, value in config.items() if key not in PER_TRIAL}
     with atomic_write(out / BASE_CONFIG) as temporary:
         temporary.write_text(yaml.safe_dump(base, sort_keys=False))
     with atomic_write(out / SWEEP_FILE) as temporary:
         temporary.write_bytes(path.read_bytes())
+    if at is not None:
+        at.write(out)
     Settings(seed, str(Path.cwd())).write(out)
     return Sweep(out)
 

@@ -3,6 +3,7 @@
     sweep.yaml          the sweep file, as it was
     config.yaml         of every trial, resolved; a trial lays its parameters over it
     sweep.json          seed, and the folder that relative paths start from
+    wandb.json          where W&B's server has the sweep, if that chooses the trials
     stopped             there while the sweep is stopped
     results.csv         a row a trial
     trials/0007/        run folder of launch/train.py
@@ -21,15 +22,14 @@ import csv
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wauve_dist.structures.provenance import atomic_write
-from wauve_dist.sweeps.proposals import proposal
 from wauve_dist.sweeps.sweep_file import SweepFile, SweepRefused, read_sweep_file
-from wauve_dist.sweeps.trials import Trial
+from wauve_dist.sweeps.trials import Trial, validation_figures
 
 SWEEP_FILE = "sweep.yaml"
 BASE_CONFIG = "config.yaml"
@@ -95,6 +95,10 @@ class Sweep:
             Trial.read(path) for path in sorted((self.folder / "trials").glob("[0-9]*.json"))
         ]  # not what is being written
 
+    def figures(self, trial: Trial) -> list[float]:
+        """Return what a trial's validations have logged of the metric, in their order."""
+        return validation_figures(self.run_folder(trial.number), self.file.metric)
+
     @property
     def is_stopped(self) -> bool:
         """Nobody may take or go on with a trial."""
@@ -109,14 +113,18 @@ class Sweep:
         (self.folder / _STOPPED).unlink(missing_ok=True)
 
     @contextmanager
-    def next_trial(self) -> Iterator[tuple[Trial, int] | None]:
+    def next_trial(self, propose: Callable[[int, Sequence[Trial]], Trial | None]) -> Iterator[tuple[Trial, int] | None]:
         """Take a trial for as long as the block runs: an abandoned one if there is one, else a new one.
+
+        Args:
+            propose: makes trial N of those that have begun; None where there is nothing more to try. What it raises
+                goes on to the caller.
 
         Yields:
             The trial, and the file descriptor of its lock, which the run inherits; None where the sweep is stopped,
             or all trials have ended or are run by somebody.
         """
-        taken = self._taken()
+        taken = self._taken(propose)
         try:
             yield taken
         finally:
@@ -129,7 +137,7 @@ class Sweep:
             trial.write(self._record(trial.number))
             self._write_results()
 
-    def _taken(self) -> tuple[Trial, int] | None:
+    def _taken(self, propose: Callable[[int, Sequence[Trial]], Trial | None]) -> tuple[Trial, int] | None:
         if self.is_stopped:
             return None
         with self._all_others_wait():
@@ -138,16 +146,17 @@ class Sweep:
                 trial = begun.get(number)
                 if trial and trial.state != "running":
                     continue
+                if trial is None:
+                    trial = propose(number, list(begun.values()))
+                    if trial is None:
+                        return None
+                    trial.write(self._record(number))
                 lock = _opened(self.run_folder(number).with_suffix(_LOCK))
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     os.close(lock)
                     continue
-                if trial is None:
-                    parameters = proposal(self.file, self.settings.seed, number, list(begun.values()))
-                    trial = Trial(number, parameters)
-                    trial.write(self._record(number))
                 return trial, lock
         return None
 

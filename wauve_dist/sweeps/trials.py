@@ -15,6 +15,10 @@ from wauve_dist.structures.provenance import atomic_write
 State = Literal["running", "finished", "stopped", "failed"]
 
 
+class NoTrialYet(ConnectionError):  # noqa: N818 - reads as what it is
+    """The server that chooses trials has none to give, or does not answer; it may later."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """A trial that has begun; ``trials/NUMBER.json``.
@@ -27,6 +31,7 @@ class Trial:
         value: best figure of its validations; None before the first, and of a trial that failed.
         num_kills: how often its run was ended by a signal that no agent of the sweep had sent.
         fault: why it failed.
+        run_id: W&B's id of its run, where W&B has chosen it.
     """
 
     number: int
@@ -35,6 +40,7 @@ class Trial:
     value: float | None = None
     num_kills: int = 0
     fault: str | None = None
+    run_id: str | None = None
 
     def write(self, path: Path) -> None:
         """Write the record."""

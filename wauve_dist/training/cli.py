@@ -254,7 +254,9 @@ def _leave(trainer: pl.Trainer, stopped: Stopped) -> int:
         return 0
     resume = [] if "--resume" in sys.argv or not stopped.saved else ["--resume"]
     print(f"{where} ({refusal}). Carry on with: {shlex.join(['python', *sys.argv, *resume])}")
-    _end_logging(trainer, exit_status=128 + _stop_signal())
+    # An agent of a sweep asks so where it will go on with the trial, and terminates one that is given up.
+    preempted = "WANDB_SWEEP_ID" in os.environ and _stop_signal() == signal.SIGUSR1
+    _end_logging(trainer, exit_status=128 + _stop_signal(), preempted=preempted)
     return 128 + _stop_signal()
 
 

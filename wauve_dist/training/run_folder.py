@@ -55,7 +55,7 @@ def open_run_folder(out: Path, resume: bool) -> tuple[RunRecord, Path | None]:
     requeued = bool(record and job and record.slurm_job_id == job and os.environ.get("SLURM_RESTART_COUNT", "0") != "0")
     if not (resume or requeued):
         rank_zero_only(claim_folder)(out)
-        return RunRecord(uuid.uuid4().hex[:8], job), None
+        return RunRecord(_new_run_id(), job), None
     folder = out / "checkpoints"
     checkpoint, faults = newest_intact(folder)
     if checkpoint is None and resume:
@@ -67,7 +67,12 @@ def open_run_folder(out: Path, resume: bool) -> tuple[RunRecord, Path | None]:
     for fault in faults if checkpoint else []:
         rank_zero_warn(f"{fault}. Using the save before it.")
     rank_zero_info(f"Carrying on from {checkpoint}" if checkpoint else f"{out}: requeued before a save; starting anew")
-    return record or RunRecord(uuid.uuid4().hex[:8], job), checkpoint
+    return record or RunRecord(_new_run_id(), job), checkpoint
+
+
+def _new_run_id() -> str:
+    """Return the id that W&B has given to the trial of a sweep, else one of our own."""
+    return os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
 
 
 def _read(out: Path) -> RunRecord | None:

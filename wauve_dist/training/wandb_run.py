@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WandbMode = Literal["offline", "online", "disabled"]
 
-_PROJECT = "wauve_dist"
+PROJECT = "wauve_dist"
 _END_PATIENCE_S = 30.0
 
 # W&B collects host, user, program, its arguments, git's remote and the console's lines of its own accord; the last
@@ -45,7 +45,7 @@ class WandbRunLogger(WandbLogger):
     """
 
     def __init__(self, out: Path, mode: WandbMode, run_id: str) -> None:
-        super().__init__(name=out.name, save_dir=out, project=_PROJECT, id=run_id)
+        super().__init__(name=out.name, save_dir=out, project=PROJECT, id=run_id)
         self._folder, self._mode = out.absolute(), mode
         self._run: Run | None = None
         self._upload: Upload | None = None
@@ -125,7 +125,7 @@ class WandbRunLogger(WandbLogger):
         # Pictures in tables wait there for their upload; W&B's own choice is a folder of the user's, for all runs.
         os.environ.setdefault("WANDB_DATA_DIR", str(self._folder / "wandb"))
         run = wandb.init(
-            project=_PROJECT,
+            project=PROJECT,
             name=self._name,
             dir=self._folder,
             id=self._id,
