@@ -25,6 +25,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--split", choices=("train", "val", "test"), help="only these videos of the manifest")
     parser.add_argument("--detector", type=Path, metavar="CKPT", help="trained by launch/train.py")
     parser.add_argument(
+        "--detector-backend",
+        choices=("torchvision", "detectron2"),
+        help="library that computes the detector (default: the one that trained it)",
+    )
+    parser.add_argument(
         "--tracks", type=Path, metavar="PARQUET", help="tracks of an earlier prediction, in place of --detector"
     )
     parser.add_argument(
@@ -89,6 +94,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     if (arguments.detector is None) == (arguments.tracks is None):
         parser.error("give either --detector or --tracks")
+    if arguments.detector_backend and arguments.detector is None:
+        parser.error("--detector-backend computes a detector, so it needs --detector")
     for flag in ("overlay", "tracks", "inputs", "key_frames", "test_time_flips"):
         if getattr(arguments, flag) and arguments.classifier is None:
             parser.error(f"--{flag.replace('_', '-')} is about clip scores, so it needs --classifier")

@@ -13,7 +13,8 @@ Train the lesion detector or the clip classifier; the config decides which.
   --out DIR          run folder: config.yaml, metrics/, checkpoints/{best,last}.ckpt, wandb/
   --resume           carry on from DIR/checkpoints/last.ckpt
   --weights FILE     start from another run's checkpoint, or from a pretrained file: PyTorchVideo's or PySlowFast's I3D
-                     (.pyth, Caffe2's .pkl), a 2D ImageNet ResNet-50 of torchvision or timm (.pth)
+                     (.pyth, Caffe2's .pkl), a 2D ImageNet ResNet-50 of torchvision or timm (.pth); for the detector a
+                     ResNet-34, alone or in a Faster R-CNN, of torchvision, timm (.pth) or Detectron2 (.pth, .pkl)
   --weights_ignore P tensors that need not fit, as patterns: '*.classifier.*' for a file with other classes
   --wandb MODE       offline (default, nothing leaves the machine), online or disabled
   --wandb_media KEY  also log pictures of validation lesions, under names that the secret in the file KEY makes

@@ -16,4 +16,4 @@ def test_a_training_with_detectron2_where_there_is_none_ends_with_the_line_that_
     assert "Traceback" not in answer.stderr
     fault = answer.stderr.splitlines()[-1]
     assert fault.startswith("error: --model.backend detectron2: Detectron2 cannot be imported (No module named ")
-    assert "python -m pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'" in fault
+    assert "pip install --no-build-isolation 'git+https://github.com/facebookresearch/detectron2.git'. " in fault

@@ -17,6 +17,7 @@ from wauve_dist.inference.checkpoints import CheckpointError, DeviceName, load_t
 from wauve_dist.inference.prediction import predict
 from wauve_dist.inference.video_prediction import Models, PredictionSettings
 from wauve_dist.inference.videos import list_videos
+from wauve_dist.models.detectors.backends import Backend
 from wauve_dist.structures.clips import Inputs, KeyFrameRule
 from wauve_dist.structures.sectors import sectors_of
 from wauve_dist.structures.tables import TRACKS, read_table
@@ -29,6 +30,7 @@ def predict_command(
     videos: Path,
     split: str | None,
     detector: Path | None,
+    detector_backend: Backend | None,
     tracks: Path | None,
     classifier: Path | None,
     inputs: Inputs | None,
@@ -50,6 +52,7 @@ def predict_command(
         videos: manifest.csv, video, or folder of videos (see ``list_videos``).
         split: of the manifest; None takes all videos.
         detector: checkpoint of a ``DetectionTask``; None with ``tracks``.
+        detector_backend: library that computes it; None takes the one that trained it.
         tracks: tracks.parquet of an earlier prediction of these videos, in place of a detector.
         classifier: checkpoint of a ``ClassificationTask``; None stops after the tracks.
         inputs: what is judged of a video (see ``ClipRule``); None judges what the classifier was validated on.
@@ -87,7 +90,7 @@ def predict_command(
     console.print(f"{len(manifest)} videos on {chosen}" + (f", {processes} processes" if processes > 1 else ""))
     options = {"inputs": inputs, "key_frames": key_frames, "test_time_flips": test_time_flips}
     changes = {name: value for name, value in options.items() if value is not None}
-    load_models = partial(_load_models, detector, classifier, changes, chosen, manifest)
+    load_models = partial(_load_models, detector, detector_backend, classifier, changes, chosen, manifest)
     predictions = predict(manifest, load_models, processes, out, settings, made_from, known_tracks)
     if predictions is not None:
         missed = predictions.loc[predictions["num_clips"] == 0, "video_id"].tolist()
@@ -107,6 +110,7 @@ def _known_tracks(path: Path, videos: pd.DataFrame) -> pd.DataFrame:
 
 def _load_models(
     detector: Path | None,
+    detector_backend: Backend | None,
     classifier: Path | None,
     changes: Mapping[str, Any],
     device: torch.device,
@@ -116,7 +120,7 @@ def _load_models(
     if device.type == "cuda":
         device = torch.device("cuda", process % torch.cuda.device_count())
         torch.cuda.set_device(device)  # DALI decodes there
-    finder = None if detector is None else _load_detector(detector, device, bool(sectors_of(videos)))
+    finder = None if detector is None else _load_detector(detector, detector_backend, device, bool(sectors_of(videos)))
     if classifier is None:
         return Models(finder, None)
     judge = load_task(ClassificationTask, classifier, "--classifier", device, **changes)
@@ -125,9 +129,10 @@ def _load_models(
     return Models(finder, judge)
 
 
-def _load_detector(path: Path, device: torch.device, on_sectors: bool) -> DetectionTask:
+def _load_detector(path: Path, backend: Backend | None, device: torch.device, on_sectors: bool) -> DetectionTask:
     """Load a detector that is used to what it will see: cut to the scan, lesions are larger, and no text is by."""
-    detector = load_task(DetectionTask, path, "--detector", device)
+    changes = {} if backend is None else {"backend": backend}
+    detector = load_task(DetectionTask, path, "--detector", device, **changes)
     if detector.on_sectors and not on_sectors:
         raise CheckpointError(
             f"--detector {path}: was trained on frames cut to their sectors, and --videos gives none. Give a manifest "

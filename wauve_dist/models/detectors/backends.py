@@ -23,7 +23,8 @@ def detector_class(backend: Backend) -> type[LesionDetector]:
         from wauve_dist.models.detectors.detectron2_faster_rcnn import Detectron2LesionDetector
     except ImportError as error:
         raise ValueError(
-            f"--model.backend detectron2: Detectron2 cannot be imported ({error}). Install it with: {_INSTALL}. Or use "
-            "--model.backend torchvision, which computes the same from the same weights."
+            f"--model.backend detectron2: Detectron2 cannot be imported ({error}). Install it with: {_INSTALL}. "
+            "Torchvision computes the same from the same weights: train with --model.backend torchvision, predict with "
+            "--detector-backend torchvision."
         ) from error
     return Detectron2LesionDetector
