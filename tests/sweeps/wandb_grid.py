@@ -8,14 +8,19 @@ import threading
 class WandbGrid:
     """Answers what concerns one sweep, as W&B's server does.
 
+    Args:
+        points: parameter to its values.
+
     Attributes:
+        points: the same.
         given: run id to the parameters that an agent was given.
         to_stop: run ids to be stopped by whoever runs them.
         offered_again: run ids of preempted runs, for the next agent that runs nothing.
     """
 
-    def __init__(self, parameters):
-        names, values = zip(*parameters.items(), strict=True)
+    def __init__(self, points):
+        self.points = points
+        names, values = zip(*points.items(), strict=True)
         self._left = [dict(zip(names, point, strict=True)) for point in itertools.product(*values)]
         self._lock = threading.Lock()
         self._num_agents = itertools.count()
