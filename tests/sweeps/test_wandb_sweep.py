@@ -48,12 +48,12 @@ def test_wandb_chooses_the_trials_and_gets_their_figures_though_one_is_preempted
         assert str(sweeps.config) not in grid.config
         preempted = sweeps.start("agent", sweeps.out)
         save = sweeps.out / "trials" / "0000" / "checkpoints" / "last.ckpt"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not save.exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.kill(preempted.pid, signal.SIGUSR1)
-        said, _ = preempted.communicate(timeout=120)
+        said, _ = preempted.communicate(timeout=600)
         assert preempted.returncode == 128 + signal.SIGUSR1, said
         status, said = sweeps.run("agent", sweeps.out)
         assert status == 0, said
