@@ -64,6 +64,40 @@ def test_a_few_steps_on_one_frame_find_its_lesion():
     assert overlap / union > 0.5
 
 
+def test_each_training_batch_has_one_of_the_sizes_and_a_prediction_the_usual_one():
+    detector = make_detector(training_sizes=[64, 128])
+    sides = []
+    detector.network.backbone.register_forward_pre_hook(lambda _, images: sides.append(max(images[0].shape[-2:])))
+    frames = [torch.zeros(90, 60, dtype=torch.uint8), torch.zeros(40, 50, dtype=torch.uint8)]
+    for _ in range(6):
+        detector.train().losses(frames, [torch.tensor([[10.0, 10, 40, 40]])] * 2)
+    with torch.inference_mode():
+        detector.eval()(frames)
+    assert set(sides[:-1]) == {64, 128}
+    assert sides[-1] == 96
+
+
+def test_frozen_norms_stay_as_they_were_loaded_and_must_have_been():
+    detector = make_detector(frozen_norms=True)
+    with pytest.raises(ValueError, match=r"--model\.frozen_norms keeps norms as they were loaded, and nothing was"):
+        detector.check_frozen_norms()
+    body, pyramid = detector.network.backbone.body, detector.network.backbone.fpn
+    for name, value in body.named_parameters():
+        if "bn2" in name:
+            torch.nn.init.ones_(value)
+    detector.check_frozen_norms()
+    before = [{name: value.clone() for name, value in part.named_buffers()} for part in (body, pyramid)]
+    frame = torch.randint(0, 256, (96, 96), dtype=torch.uint8)
+    for _ in range(2):  # as it was made, and told to train
+        sum(detector.losses([frame], [torch.tensor([[40.0, 30, 80, 60]])]).values()).backward()
+        detector.eval().train()
+    assert all(torch.equal(value, before[0][name]) for name, value in body.named_buffers())
+    assert not any(torch.equal(value, before[1][name]) for name, value in pyramid.named_buffers())
+    assert {name for name, value in body.named_parameters() if value.grad is None} == {
+        name for name, value in body.named_parameters() if "bn" in name or "downsample.1" in name
+    }
+
+
 def test_every_pyramid_level_needs_an_anchor_size():
     with pytest.raises(ValueError, match="needs 5 sizes"):
         make_detector(anchor_sizes=[32, 64])

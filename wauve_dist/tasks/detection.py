@@ -41,6 +41,8 @@ class DetectionTask(pl.LightningModule):
         schedule: ``cosine`` or ``step``.
         warmup_fraction: share of the steps with a linearly rising learning rate, 0..1.
         milestones: shares of the training at which ``step`` divides the rate by 10.
+        training_sizes: each batch of a training is resized to one of these long sides, at random; none: ``image_size``.
+        frozen_norms: the backbone's norms keep the scales and statistics that they were loaded with.
         backend: library that computes the detector, ``torchvision`` or ``detectron2``; a checkpoint of one runs with
             the other.
 
@@ -73,6 +75,8 @@ class DetectionTask(pl.LightningModule):
         schedule: ScheduleName,
         warmup_fraction: float,
         milestones: Sequence[float] = (),
+        training_sizes: Sequence[int] = (),
+        frozen_norms: bool = False,
         backend: Backend = "torchvision",
     ) -> None:
         super().__init__()
@@ -86,6 +90,8 @@ class DetectionTask(pl.LightningModule):
             score_threshold,
             nms_iou,
             max_detections,
+            training_sizes,
+            frozen_norms,
         )
         self._validation_rows: list[pd.DataFrame] = []
 
@@ -97,6 +103,10 @@ class DetectionTask(pl.LightningModule):
             Detections(found["boxes"].float().cpu().numpy(), found["scores"].float().cpu().numpy())
             for found in self.detector(list(frames_NHW))
         ]
+
+    def on_train_start(self) -> None:
+        """Check that the detector can learn."""
+        self.detector.check_frozen_norms()
 
     def training_step(self, batch: FrameBatch) -> Tensor:
         """Return the sum of the four losses of a batch of frames."""

@@ -56,6 +56,11 @@ _TO_DETECTRON2 = dict(_module_pairs())
 _FROM_DETECTRON2 = {theirs: ours for ours, theirs in _TO_DETECTRON2.items()}
 
 
+def module_in_detectron2(name: str) -> str:
+    """Return Detectron2's name of a module of torchvision's that has tensors; without a counterpart, the same name."""
+    return _TO_DETECTRON2.get(name, name)
+
+
 def to_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Lay out torchvision's tensors as Detectron2's; gradients flow back.
 
@@ -69,7 +74,7 @@ def to_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             value = value.roll(-1, 0)
         elif module == _BOXES:
             value = value[4:]
-        result[f"{_TO_DETECTRON2.get(module, module)}.{field}"] = value
+        result[f"{module_in_detectron2(module)}.{field}"] = value
     return result
 
 

@@ -36,7 +36,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 
-from wauve_dist.models.detectors.detector_layouts import to_detectron2
+from wauve_dist.models.detectors.detector_layouts import module_in_detectron2, to_detectron2
 from wauve_dist.models.detectors.faster_rcnn import LesionDetector, frames_to_images
 
 # Torchvision's, where it has no name.
@@ -68,7 +68,7 @@ class Detectron2LesionDetector(LesionDetector):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         with torch.device("meta"):
-            program = _program(self.network)
+            program = _faster_rcnn(self.network)
         self._program = (program,)  # in a tuple it is no sub-module, so that its tensors are not ours
         for name in ("mean", "std"):
             statistic_C11 = torch.tensor(getattr(self.network.transform, f"image_{name}")).view(-1, 1, 1)
@@ -76,6 +76,7 @@ class Detectron2LesionDetector(LesionDetector):
 
     def losses(self, frames: Sequence[Tensor], boxes_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
         """Compute the four losses under torchvision's names; see ``LesionDetector.losses``."""
+        self.choose_size()
         inputs = []
         for image, boxes in zip(frames_to_images(frames), boxes_xyxy, strict=True):
             resized, target = self.network.transform.resize(image, {"boxes": boxes})
@@ -88,6 +89,7 @@ class Detectron2LesionDetector(LesionDetector):
 
     def forward(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
         """Find lesions; see ``LesionDetector.forward``."""
+        self.choose_size()
         inputs = []
         for image in frames_to_images(frames):
             height, width = image.shape[-2:]
@@ -104,10 +106,12 @@ class Detectron2LesionDetector(LesionDetector):
                 "Use ddp, zero1 or zero2, or --model.backend torchvision."
             )
         (program,) = self._program
+        program.train(self.training)
+        for name, module in self.network.named_modules():
+            if isinstance(module, nn.BatchNorm2d):  # frozen ones do not train
+                program.get_submodule(module_in_detectron2(name)).training = module.training
         statistics = {"pixel_mean": self.pixel_mean, "pixel_std": self.pixel_std}
-        return functional_call(
-            program.train(self.training), to_detectron2(weights) | statistics, (inputs,), strict=True
-        )
+        return functional_call(program, to_detectron2(weights) | statistics, (inputs,), strict=True)
 
 
 class _TorchvisionAnchors(nn.Module):
@@ -129,7 +133,7 @@ class _TorchvisionAnchors(nn.Module):
         return [Boxes(anchors) for anchors in anchors_A4.split(counts)]
 
 
-def _program(network: FasterRCNN) -> GeneralizedRCNN:
+def _faster_rcnn(network: FasterRCNN) -> GeneralizedRCNN:
     """Build Detectron2's Faster R-CNN with torchvision's settings."""
     rpn, roi_heads = network.rpn, network.roi_heads
     pooler, box_head, num_classes = roi_heads.box_roi_pool, roi_heads.box_head, 1

@@ -34,6 +34,9 @@ class LesionDetector(nn.Module):
         score_threshold: boxes below this score are dropped, 0..1.
         nms_iou: of two boxes that overlap by more than this, the better one stays.
         max_detections: most boxes a frame.
+        training_sizes: each batch of a training is resized to one of these long sides, at random; none: ``image_size``.
+        frozen_norms: the backbone's norms keep the scales and statistics that they were loaded with, as is usual with
+            ImageNet weights and few frames a batch; those of the pyramid are trained.
     """
 
     def __init__(
@@ -46,8 +49,11 @@ class LesionDetector(nn.Module):
         score_threshold: float,
         nms_iou: float,
         max_detections: int,
+        training_sizes: Sequence[int] = (),
+        frozen_norms: bool = False,
     ) -> None:
         super().__init__()
+        self._image_size, self._training_sizes = image_size, training_sizes or (image_size,)
         if len(anchor_sizes) != len(_RESNET34_STAGE_CHANNELS) + 1:
             raise ValueError(f"anchor_sizes needs 5 sizes, one for each pyramid level P2 to P6, not {anchor_sizes}.")
         resnet = resnet34(weights=None)
@@ -81,6 +87,30 @@ class LesionDetector(nn.Module):
             box_nms_thresh=nms_iou,
             box_detections_per_img=max_detections,
         )
+        norms = (module for module in resnet.modules() if isinstance(module, nn.BatchNorm2d))
+        self._frozen_norms = list(norms) if frozen_norms else []
+        for norm in self._frozen_norms:
+            norm.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> LesionDetector:
+        """Change to training or evaluation; frozen norms stay in evaluation."""
+        super().train(mode)
+        for norm in self._frozen_norms:
+            norm.eval()
+        return self
+
+    def check_frozen_norms(self) -> None:
+        """Refuse to train around norms that are as they were made.
+
+        Raises:
+            ValueError: the last norm of a residual block, which starts at zero, would silence the block for ever.
+        """
+        # Strategies that share weights out may leave none of a norm here.
+        if any(norm.weight.numel() and not norm.weight.any() for norm in self._frozen_norms):
+            raise ValueError(
+                "--model.frozen_norms keeps norms as they were loaded, and nothing was: give ImageNet weights or a "
+                "checkpoint with --weights, or train the norms."
+            )
 
     def losses(self, frames: Sequence[Tensor], boxes_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
         """Compute the four losses of Faster R-CNN, in training mode.
@@ -96,6 +126,7 @@ class LesionDetector(nn.Module):
             }
             for boxes in boxes_xyxy
         ]
+        self.choose_size()
         losses: dict[str, Tensor] = self.network(frames_to_images(frames), targets)
         return losses
 
@@ -108,8 +139,15 @@ class LesionDetector(nn.Module):
         Returns:
             For each frame ``boxes`` float32 [K, 4] in its own pixels and ``scores`` float32 [K], best first.
         """
+        self.choose_size()
         detections: list[dict[str, Tensor]] = self.network(frames_to_images(frames))
         return detections
+
+    def choose_size(self) -> None:
+        """Set the long side that the next frames are resized to."""
+        sizes = self._training_sizes if self.training else (self._image_size,)
+        size = sizes[int(torch.randint(len(sizes), ()))] if len(sizes) > 1 else sizes[0]
+        self.network.transform.min_size, self.network.transform.max_size = (size,), size
 
     def translated(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename torchvision's, timm's and Detectron2's ResNet-34, alone or in a detector (see ``own_weights``).
