@@ -147,7 +147,7 @@ def test_another_sector_or_version_of_the_cropping_gives_crops_another_name(fold
     assert len({*paths, path()}) == 4
 
 
-# What each version of the cropping makes of the same frame. Where crop_roi gives other pixels, the version counts on.
+# What each version of the cropping makes of the same frame. Where crop_roi gives other pixels, raise the version.
 CROPS_OF_VERSION = {1: "25759ef6a1f6cd42"}
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from wauve_dist.data.decoding import GreyFrame
 
-CROP_VERSION = 1  # part of what names cached crops: count on whenever the same box gives other pixels
+CROP_VERSION = 1  # part of what names cached crops: raise it whenever the same box gives other pixels
 
 
 class TrackCrop(NamedTuple):

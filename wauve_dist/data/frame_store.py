@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wauve_dist.data.decoding import Decoder, decode_frames
+from wauve_dist.data.decoding import Decoder, check_sector, decode_frames
 from wauve_dist.structures.sectors import Sector
 
 
@@ -97,11 +97,8 @@ def frame_recipes(
                 f"{videos[row.video_id]}: its annotations give frames of {size_of[row.video_id]} and of {size} (width, "
                 "height). Correct width and height in images."
             )
-    for video_id in frames_of.keys() & sectors.keys():
-        try:
-            sectors[video_id].check_within(*size_of[video_id])
-        except ValueError as error:
-            raise ValueError(f"{videos[video_id]}: {error}") from error
+        if row.video_id in sectors:
+            check_sector(videos[row.video_id], sectors[row.video_id], *size)
     return {
         video_id: FrameRecipe(
             videos[video_id],

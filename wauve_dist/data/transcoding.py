@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from wauve_dist.data.decoding import GreyFrame, VideoError, VideoInfo, check_video, decode_frames
+from wauve_dist.data.decoding import GreyFrame, VideoError, VideoInfo, check_sector, check_video, decode_frames
 from wauve_dist.data.scan_sector import find_scan_sector
 from wauve_dist.structures.sectors import Sector
 
@@ -148,10 +148,7 @@ def psnr_db(mean_squared_error: float) -> float:
 
 def _scan_mask(source: Path, info: VideoInfo, sector: Sector | None) -> NDArray[np.bool_]:
     if sector is not None:
-        try:
-            sector.check_within(info.width, info.height)
-        except ValueError as error:
-            raise VideoError(f"{source}: {error}") from error
+        check_sector(source, sector, info.width, info.height)
         return sector.blacken_around(np.ones((info.height, info.width), np.bool_))
     mask = find_scan_sector(decode_frames(source))
     if mask is None:

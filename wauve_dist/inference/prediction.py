@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from pandera.pandas import DataFrameSchema
 
-from wauve_dist.data.decoding import VideoError, VideoInfo, check_video
+from wauve_dist.data.decoding import VideoError, VideoInfo, check_sector, check_video
 from wauve_dist.inference.video_prediction import PredictionSettings, Video
 from wauve_dist.inference.workers import LoadModels, predict_videos
 from wauve_dist.structures.clips import listed_key_frames
@@ -146,8 +146,8 @@ def check_videos(videos: pd.DataFrame, sectors: Mapping[str, Sector]) -> list[Vi
         try:
             infos.append(info := check_video(Path(path)))
             if video_id in sectors:
-                sectors[video_id].check_within(info.width, info.height)
-        except ValueError as error:
+                check_sector(Path(path), sectors[video_id], info.width, info.height)
+        except VideoError as error:
             faults.append(f"Video {video_id!r}: {error}")
     if faults:
         more = len(faults) - MAX_REPORTED_FAULTS

@@ -35,21 +35,8 @@ class Sector(NamedTuple):
         return np.array([self.x1, self.y1, self.x1, self.y1], np.float32)
 
     def lies_within(self, width: int, height: int) -> bool:
-        """Tell whether it is a rectangle within frames of that size."""
+        """Tell whether it is a rectangle within frames of that size, pixels."""
         return 0 <= self.x1 < self.x2 <= width and 0 <= self.y1 < self.y2 <= height
-
-    def check_within(self, width: int, height: int) -> None:
-        """Check it against the size of the frames.
-
-        Raises:
-            ValueError: it is empty or leaves the frame.
-        """
-        if not self.lies_within(width, height):
-            raise ValueError(
-                f"{', '.join(SECTOR_COLUMNS)} = {', '.join(map(str, self))} is no rectangle within its "
-                f"{width}x{height} pixels. Correct the manifest, or leave them empty and have the scan found: "
-                "launch/prepare.py sectors."
-            )
 
     def cut(self, frame: NDArray[_Pixel]) -> NDArray[_Pixel]:
         """Return the rectangle alone, as a view: [H, W] to [y2 - y1, x2 - x1]."""

@@ -2,6 +2,6 @@
 
 from wauve_dist.data.decoding.backends import Decoder, decode_frames
 from wauve_dist.data.decoding.pyav import check_video
-from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo
+from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo, check_sector
 
-__all__ = ["Decoder", "GreyFrame", "VideoError", "VideoInfo", "check_video", "decode_frames"]
+__all__ = ["Decoder", "GreyFrame", "VideoError", "VideoInfo", "check_sector", "check_video", "decode_frames"]

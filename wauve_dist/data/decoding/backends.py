@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from wauve_dist.data.decoding import dali, pyav
-from wauve_dist.data.decoding.video import GreyFrame, VideoError
+from wauve_dist.data.decoding.video import GreyFrame, check_sector
 from wauve_dist.structures.sectors import Sector
 
 Decoder = Literal["pyav", "dali"]
@@ -41,8 +41,5 @@ def decode_frames(path: Path, decoder: Decoder = "pyav", sector: Sector | None =
 def _blackened(frames: Iterator[GreyFrame], sector: Sector, path: Path) -> Iterator[GreyFrame]:
     for number, frame in enumerate(frames):
         if number == 0:
-            try:
-                sector.check_within(frame.shape[1], frame.shape[0])
-            except ValueError as error:
-                raise VideoError(f"{path}: {error}") from error
+            check_sector(path, sector, frame.shape[1], frame.shape[0])
         yield sector.blacken_around(frame)
