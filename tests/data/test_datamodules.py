@@ -490,3 +490,30 @@ def test_a_limit_of_the_cache_is_kept(study, tmp_path):
     for make in (study.clips, study.frames):
         with pytest.raises(CacheFullError, match=r"of 1e-06 leaves 1e-06 GB.*--data\.cache_max_gb can be raised"):
             make(cache_dir=str(tmp_path / "small"), cache_max_gb=1e-6).setup("fit")
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_for_attention_pooling_a_batch_holds_all_clips_of_its_videos(study, world_size):
+    for rank in range(world_size):
+        data = study.clips(clips_per_video=3, batch_size=3, attention_pooling=True)
+        data.trainer = OneOf(rank, world_size)
+        data.setup("fit")
+        batches = epoch_of(data.train_dataloader())
+        assert len(batches) == 2 // world_size
+        assert [batch.clip_indices.tolist() for batch in batches] == [[0, 1, 2]] * len(batches)
+        assert [len(set(batch.video_ids)) for batch in batches] == [1] * len(batches)
+        assert {batch.bag_size for batch in batches} == {3}
+        assert {batch.bag_size for batch in data.val_dataloader()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clips_per_video": 1}, r"clips_per_video\) is 1; .* must be at least 2"),
+        ({"batch_size": 4}, r"batch_size\) is 4; .* multiple of --data.clips_per_video, 3"),
+        ({"mixup_alpha": 0.2}, r"mixup_alpha\) is 0.2; .* Use one of the two"),
+    ],
+)
+def test_what_attention_pooling_cannot_learn_from_is_refused(study, options, message):
+    with pytest.raises(ValueError, match=message):
+        study.clips(**{"clips_per_video": 3, "batch_size": 6, "attention_pooling": True, **options})

@@ -46,3 +46,27 @@ def test_each_sample_carries_its_epoch_for_the_draws_of_the_data_set():
 def test_fewer_samples_than_processes_are_refused():
     with pytest.raises(ValueError, match="3 training samples cannot keep 4 processes busy"):
         TrainingSampler(3, 0, 0, 4)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_bags_stay_together_and_ranks_take_equal_shares_of_them(world_size):
+    samplers = [TrainingSampler(15, 5, rank, world_size, bag_size=3) for rank in range(world_size)]
+    shares = [[sample for _, sample in sampler] for sampler in samplers]
+    assert [len(sampler) for sampler in samplers] == [5 // world_size * 3] * world_size == [len(s) for s in shares]
+    bags = [tuple(share[first : first + 3]) for first in range(0, len(shares[0]), 3) for share in shares]
+    alone = [sample for _, sample in TrainingSampler(15, 5, 0, 1, bag_size=3)]
+    assert [sample for bag in bags for sample in bag] == alone[: len(bags) * 3]
+    assert set(bags) <= {(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11), (12, 13, 14)}
+    assert sorted(alone) == list(range(15)) != alone
+
+
+def test_a_run_resumed_behind_a_bag_goes_on_with_the_next_one():
+    whole = [sample for _, sample in TrainingSampler(12, 5, 0, 1, bag_size=3)]
+    resumed = TrainingSampler(12, 5, 0, 1, bag_size=3)
+    resumed.start_at(0, 6)
+    assert [sample for _, sample in resumed] == whole[6:]
+
+
+def test_fewer_bags_than_processes_are_refused():
+    with pytest.raises(ValueError, match="2 training videos cannot keep 3 processes busy"):
+        TrainingSampler(6, 0, 0, 3, bag_size=3)

@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
+from wauve_dist.models.classifiers.clip_classifier import ClipScores
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import ClipRule
 
@@ -58,7 +59,15 @@ class BrightnessClassifier:
     def score_clips(self, clips, facts=None):
         assert clips.dtype == torch.uint8
         self.shapes.append(tuple(clips.shape))
-        return clips.float().mean(dim=(1, 2, 3)) / 255
+        return ClipScores(torch.logit(clips.float().mean(dim=(1, 2, 3)) / 255), None)
+
+
+class AttendingClassifier(BrightnessClassifier):
+    """Listens the more to a clip the brighter it is."""
+
+    def score_clips(self, clips, facts=None):
+        logits = super().score_clips(clips, facts).logits
+        return ClipScores(logits, 3 * logits.sigmoid())
 
 
 def sweep(num_frames, spots):

@@ -29,7 +29,7 @@ def _tracks(*spans, x1=20.0, y1=30.0, x2=44.0, y2=54.0):
 
 def _clips(*rows):
     table = pd.DataFrame(rows, columns=["track_id", "clip_index", "start_frame", "score"])
-    return table.astype({"track_id": int, "clip_index": int, "start_frame": int, "score": float})
+    return table.astype({"track_id": int, "clip_index": int, "start_frame": int, "score": float}).assign(video_id="v")
 
 
 def _close_to(picture, colour, tolerance=40):
@@ -42,6 +42,14 @@ def test_the_running_mean_takes_a_clip_in_when_its_last_frame_has_gone_by():
     assert np.flatnonzero(np.diff(counts, prepend=0)).tolist() == [9, 17]
     assert np.isnan(means[8])
     assert means[[9, 16, 17, 19]].tolist() == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_the_running_mean_of_weighed_clips_ends_at_the_video_s_score():
+    logits, weights = np.array([2.0, -1.0, 0.5]), np.array([0.2, 0.5, 0.3])
+    clips = _clips(*((0, index, 8 * index, score) for index, score in enumerate(1 / (1 + np.exp(-logits)))))
+    means, _ = running_mean(clips.assign(logit=logits, weight=weights), 8, 30)
+    pooled = np.array([2.0, (0.4 - 0.5) / 0.7, 0.4 - 0.5 + 0.15])
+    assert means[[7, 15, 29]] == pytest.approx(1 / (1 + np.exp(-pooled)))
 
 
 def test_the_panel_shows_the_past_bright_and_the_future_dim():

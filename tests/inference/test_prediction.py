@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from spots import BrightnessClassifier, manifest_of, sweep, write_video
+from spots import AttendingClassifier, BrightnessClassifier, manifest_of, sweep, write_video
 
 from wauve_dist.data.decoding import VideoError
 from wauve_dist.inference.prediction import predict
@@ -62,6 +64,28 @@ def test_the_chain_by_hand(tmp_path, detector, classifier):
     assert row["score"] == pytest.approx(clips["score"].sum() / 4, abs=1e-12)
     assert row["num_clips"] == 4
     assert row["model"] == "spots"
+
+
+def test_a_classifier_with_attention_weighs_all_clips_of_a_video_against_each_other(tmp_path, detector):
+    spots = [(0, 8, 20, 30, 24, 153), (8, 16, 20, 30, 24, 230), (16, 27, 20, 30, 24, 180)]
+    video = write_video(tmp_path / "a.avi", sweep(27, spots))
+    still = write_video(tmp_path / "b.avi", sweep(10, []))
+    for size in (1, 2, 64):
+        settings = replace(SETTINGS, batch_size=size)
+        _run(tmp_path, manifest_of([video, still]), detector, AttendingClassifier(), settings, out=f"out{size}")
+    found = _tables(tmp_path / "out1")
+    clips = found["clips.parquet"]
+    loudness = np.exp(3 * clips["score"])
+    assert clips["score"].std() > 0.1
+    assert clips["weight"].tolist() == pytest.approx((loudness / loudness.sum()).tolist())
+    logits = np.log(clips["score"] / (1 - clips["score"]))
+    assert clips["logit"].tolist() == pytest.approx(logits.tolist(), abs=1e-5)
+    scores = found["predictions.csv"].set_index("video_id")["score"]
+    assert scores["a"] == pytest.approx(1 / (1 + np.exp(-(clips["weight"] * logits).sum())), abs=1e-6)
+    assert np.isnan(scores["b"])
+    for name in ("clips.parquet", "predictions.csv"):
+        for other in (2, 64):
+            pd.testing.assert_frame_equal(_tables(tmp_path / f"out{other}")[name], found[name], atol=1e-5)
 
 
 def test_a_video_without_a_clip_keeps_its_row_with_an_empty_score(tmp_path, detector, classifier):

@@ -25,10 +25,12 @@ class LeftSide(ClipClassifier):
 
     def __init__(self):
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
+        self.head_dropout, self.classifier = nn.Dropout(0.0), nn.Linear(1, 1)
+        nn.init.ones_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
 
-    def forward(self, clips_NTHW):
-        return self.weight * clips_NTHW[..., : clips_NTHW.shape[-1] // 2].float().mean(dim=(1, 2, 3)) / 255
+    def pooled(self, clips_NTHW):
+        return clips_NTHW[..., : clips_NTHW.shape[-1] // 2].float().mean(dim=(1, 2, 3))[:, None] / 255
 
     def check_crop_size(self, crop_size):
         pass
@@ -81,6 +83,15 @@ def test_the_fitted_temperature_divides_every_logit_and_is_named(predicted):
     cooled, said = predicted(task_with(temperature=2.5))
     assert "logits divided by 2.500, fitted to the validation videos" in said
     assert cooled == pytest.approx({video: logit / 2.5 for video, logit in plain.items()}, rel=1e-4)
+
+
+def test_attention_is_named_and_weighs_clips_that_are_alike_alike(predicted):
+    plain, _ = predicted(task_with())
+    task = task_with(attention_pooling=True)
+    nn.init.normal_(task.attention.energy.weight)
+    attended, said = predicted(task)
+    assert "Scores: clips weighed by learned attention" in said
+    assert attended == pytest.approx(plain, abs=1e-5)
 
 
 def test_a_known_age_joins_the_score_and_an_unknown_one_is_reported(predicted):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from spots import BrightnessClassifier, SpotDetector, manifest_of, sweep, write_video
+from spots import AttendingClassifier, BrightnessClassifier, SpotDetector, manifest_of, sweep, write_video
 from test_prediction import SETTINGS, TABLES
 
 from wauve_dist.inference.prediction import predict
@@ -52,6 +52,18 @@ def test_the_tables_of_one_two_and_three_processes_are_the_same_bytes(manifest, 
     assert written[0].keys() >= {*TABLES, "thumbnails/a.jpg"}
     assert written[0] == written[1] == written[2]
     assert pd.read_csv(tmp_path / "out3" / "predictions.csv")["video_id"].tolist() == list("abcde")
+
+
+def load_attending_models(_):
+    return Models(SpotDetector(), AttendingClassifier())
+
+
+def test_weights_of_clips_do_not_depend_on_the_processes(manifest, tmp_path):
+    made_from = {"videos": tmp_path / "manifest.csv"}
+    for num_processes in (1, 2):
+        predict(manifest, load_attending_models, num_processes, tmp_path / f"out{num_processes}", SETTINGS, made_from)
+    for name in ("clips.parquet", "predictions.csv"):
+        assert (tmp_path / "out1" / name).read_bytes() == (tmp_path / "out2" / name).read_bytes()
 
 
 def test_a_killed_process_ends_the_prediction_with_a_remedy_and_leaves_nothing(manifest, tmp_path):

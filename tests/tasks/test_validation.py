@@ -105,12 +105,12 @@ def test_the_temperature_that_is_fitted_is_used_and_kept(tmp_path):
     by_video = task.validation_videos["score"].loc[[video for video, _, _ in clips]]
     np.testing.assert_allclose(by_video, expected, rtol=1e-6)
     batch = batch_of(clips[:4])
-    np.testing.assert_allclose(task.eval().score_clips(batch.clips), expected[:4], rtol=1e-5)
+    np.testing.assert_allclose(task.eval().score_clips(batch.clips).scores, expected[:4], rtol=1e-5)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
     trainer.strategy.connect(task)
     trainer.save_checkpoint(tmp_path / "best.ckpt")
     loaded = load_task(ClassificationTask, tmp_path / "best.ckpt", "--classifier", torch.device("cpu"))
-    assert torch.equal(loaded.score_clips(batch.clips), task.score_clips(batch.clips))
+    assert torch.equal(loaded.score_clips(batch.clips).scores, task.score_clips(batch.clips).scores)
     resumed = ClassificationTask(Brightness(), crop_size=4, roi_context=1.0, **OPTIMISER, calibrate=True)
     resumed.on_load_checkpoint(torch.load(tmp_path / "best.ckpt", weights_only=True))
     assert resumed.hparams["temperature"] == temperature
@@ -128,9 +128,9 @@ def test_flips_average_the_logits_of_a_clip_and_its_mirror_image():
     clips[..., 2:] = 90
     options = {"crop_size": 4, "roi_context": 1.0, **OPTIMISER}
     once, twice = (ClassificationTask(LeftSide(), **options, test_time_flips=flips).eval() for flips in (False, True))
-    assert once.score_clips(clips).item() == pytest.approx(score(120))
-    assert twice.score_clips(clips).item() == pytest.approx(score(105))
-    assert twice.score_clips(clips.flip(-1)).item() == pytest.approx(score(105))
+    assert once.score_clips(clips).scores.item() == pytest.approx(score(120))
+    assert twice.score_clips(clips).scores.item() == pytest.approx(score(105))
+    assert twice.score_clips(clips.flip(-1)).scores.item() == pytest.approx(score(105))
 
 
 def test_what_is_known_of_the_patient_joins_the_logit():
@@ -141,8 +141,8 @@ def test_what_is_known_of_the_patient_joins_the_logit():
         task.fusion.coefficients.weight.copy_(torch.tensor([[2.0, -0.5]]))
     clips = batch_of([("a", 1.0, 110), ("a", 1.0, 90)]).clips
     joined = 2 * 10 / 200**0.5
-    assert task.score_clips(clips, {"age": 60.0, "other": 3.0}).tolist() == pytest.approx(
+    assert task.score_clips(clips, {"age": 60.0, "other": 3.0}).scores.tolist() == pytest.approx(
         [score(110 + 10 * joined), score(90 + 10 * joined)]
     )
     for unknown in ({"age": float("nan")}, {}, None):
-        assert task.score_clips(clips, unknown).tolist() == pytest.approx([score(105), score(85)])
+        assert task.score_clips(clips, unknown).scores.tolist() == pytest.approx([score(105), score(85)])

@@ -19,6 +19,7 @@ class ClipBatch(NamedTuple):
         track_ids: int64 [N].
         clip_indices: int64 [N], the clip's number in its track; in training the number of the random draw.
         covariates: float32 [N, F], NaN where missing; None without any.
+        bag_size: this many clips, one after the other, are of one video; N is a multiple of it.
     """
 
     clips: Tensor
@@ -29,6 +30,7 @@ class ClipBatch(NamedTuple):
     track_ids: Tensor
     clip_indices: Tensor
     covariates: Tensor | None = None
+    bag_size: int = 1
 
 
 class FrameBatch(NamedTuple):

@@ -31,7 +31,6 @@ from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.loaders import loader_options
 from wauve_dist.data.manifest_columns import covariate_values, group_of_each, missing_counts, require_columns
-from wauve_dist.data.samplers import TrainingSampler
 from wauve_dist.data.study_datamodule import StudyDataModule
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import (
@@ -68,6 +67,8 @@ class ClipDataModule(StudyDataModule):
         balance: column of the manifest, such as ``vendor``, of which each value gets as many training clips: the videos
             of the rarer ones are repeated; None draws alike from every video.
         mixup_alpha: of mix-up among training clips (see ``mix_clips``); 0 mixes none.
+        attention_pooling: for a classifier that weighs the clips of a video (see ``ClassificationTask``): the training
+            clips of a video stay together in one batch.
         clip_length: frames of a clip; the training command takes it from the network.
         decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
         cache_max_gb: most that ``cache_dir`` may hold, 1e9 bytes; None takes what its disk has.
@@ -89,6 +90,7 @@ class ClipDataModule(StudyDataModule):
         covariates: Sequence[str] = (),
         balance: str | None = None,
         mixup_alpha: float = 0.0,
+        attention_pooling: bool = False,
         clip_length: int = CLIP_LENGTH,
         decoder: Decoder = "pyav",
         cache_max_gb: float | None = None,
@@ -101,6 +103,8 @@ class ClipDataModule(StudyDataModule):
         self._covariates, self._balance, self._mixup_alpha = covariates, balance, mixup_alpha
         if mixup_alpha < 0:
             raise ValueError(f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; it must be above 0, or 0 for none.")
+        if attention_pooling:
+            self._bag_size = _checked_bag_size(clips_per_video, batch_size, mixup_alpha)
         self._cropped: dict[str, list[CroppedVideo]] = {}
 
     def setup(self, stage: str) -> None:
@@ -205,14 +209,16 @@ class ClipDataModule(StudyDataModule):
             epoch: decides which.
             num_batches: at most.
         """
-        sampler = TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size())
+        sampler = self._training_sampler()
         sampler.set_epoch(epoch)
         loader = DataLoader(self._training_clips(), sampler=sampler, **loader_options(self._batch_size, 0))
         for batch in islice(loader, num_batches):
             yield augment_clips(batch.clips, batch.sample_seeds)
 
     def _training_clips(self) -> TrainingClips:
-        return TrainingClips(self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed)
+        return TrainingClips(
+            self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed, self._bag_size
+        )
 
     def _num_training_samples(self) -> int:
         return len(self._cropped["train"]) * self._clips_per_video
@@ -330,6 +336,25 @@ class FrameDataModule(StudyDataModule):
     def test_dataloader(self) -> DataLoader[FrameBatch]:
         """Frames of the test videos, each exactly once over all processes."""
         return self._evaluation_loader(EvaluationFrames(self._stored["test"]), len(self._stored["test"]))
+
+
+def _checked_bag_size(clips_per_video: int, batch_size: int, mixup_alpha: float) -> int:
+    if clips_per_video < 2:
+        raise ValueError(
+            f"clips_per_video (--data.clips_per_video) is {clips_per_video}; attention pooling learns from several "
+            "clips of a video, so it must be at least 2."
+        )
+    if batch_size % clips_per_video:
+        raise ValueError(
+            f"batch_size (--data.batch_size) is {batch_size}; attention pooling takes whole videos, so it must be a "
+            f"multiple of --data.clips_per_video, {clips_per_video}."
+        )
+    if mixup_alpha:
+        raise ValueError(
+            f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; mixed clips belong to two videos, so that attention "
+            "pooling cannot take them. Use one of the two."
+        )
+    return clips_per_video
 
 
 def _files(videos: Mapping[str, pd.DataFrame]) -> dict[str, Path]:

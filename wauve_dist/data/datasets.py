@@ -48,10 +48,13 @@ class TrainingClips(Dataset[ClipBatch]):
         clip_length: frames of a clip.
         clips_per_video: draws per video and epoch.
         seed: of all draws.
+        bag_size: for the batches; ``clips_per_video`` where the indices keep the clips of a video together.
     """
 
-    def __init__(self, videos: Sequence[CroppedVideo], clip_length: int, clips_per_video: int, seed: int) -> None:
-        self._videos, self._clip_length = videos, clip_length
+    def __init__(
+        self, videos: Sequence[CroppedVideo], clip_length: int, clips_per_video: int, seed: int, bag_size: int = 1
+    ) -> None:
+        self._videos, self._clip_length, self._bag_size = videos, clip_length, bag_size
         self._random_clips = RandomClips([video.spans for video in videos], clip_length, clips_per_video, seed)
 
     def __len__(self) -> int:
@@ -61,7 +64,8 @@ class TrainingClips(Dataset[ClipBatch]):
         epochs, samples = np.array(indices, np.int64).T
         assert (epochs == epochs[0]).all(), "a batch belongs to one epoch"
         drawn = self._random_clips.draw(int(epochs[0]), samples)
-        return _clip_batch([self._videos[video] for video in drawn.videos], self._clip_length, *drawn[1:])
+        batch = _clip_batch([self._videos[video] for video in drawn.videos], self._clip_length, *drawn[1:])
+        return batch._replace(bag_size=self._bag_size)
 
 
 class EvaluationClips(Dataset[ClipBatch]):

@@ -24,15 +24,18 @@ class TrainingSampler(Sampler[tuple[int, int]]):
         seed: of all orders.
         rank: of this process, 0 to world_size - 1.
         world_size: number of processes.
+        bag_size: samples that stay together, one after the other; ``num_samples`` is a multiple of it. Whole bags take
+            the place of samples in all of the above.
     """
 
-    def __init__(self, num_samples: int, seed: int, rank: int, world_size: int) -> None:
-        if num_samples < world_size:
+    def __init__(self, num_samples: int, seed: int, rank: int, world_size: int, bag_size: int = 1) -> None:
+        if (num_bags := num_samples // bag_size) < world_size:
             raise ValueError(
-                f"{num_samples} training samples cannot keep {world_size} processes busy. "
-                "Train on fewer devices (--trainer.devices) or on more data."
+                f"{num_bags} training {'samples' if bag_size == 1 else 'videos'} cannot keep {world_size} processes "
+                "busy. Train on fewer devices (--trainer.devices) or on more data."
             )
-        self._num_samples, self._seed, self._rank, self._world_size = num_samples, seed, rank, world_size
+        self._num_bags, self._bag_size = num_bags, bag_size
+        self._seed, self._rank, self._world_size = seed, rank, world_size
         self.epoch = 0
         self._start = (0, 0)
 
@@ -45,11 +48,12 @@ class TrainingSampler(Sampler[tuple[int, int]]):
         self._start = (epoch, position)
 
     def __len__(self) -> int:
-        return self._num_samples // self._world_size
+        return self._num_bags // self._world_size * self._bag_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, order = self.epoch, np.random.default_rng([self._seed, self.epoch]).permutation(self._num_samples)
-        of_rank = order[self._rank : len(self) * self._world_size : self._world_size]
+        epoch, order = self.epoch, np.random.default_rng([self._seed, self.epoch]).permutation(self._num_bags)
+        bags = order[: self._num_bags - self._num_bags % self._world_size][self._rank :: self._world_size]
+        of_rank = (bags[:, None] * self._bag_size + np.arange(self._bag_size)).ravel()
         position = self._start[1] if self._start[0] == epoch else 0
         return ((epoch, int(sample)) for sample in of_rank[position:])
 

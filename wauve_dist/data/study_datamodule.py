@@ -26,6 +26,8 @@ _SPLITS_OF_STAGE = {"fit": ("train", "val"), "validate": ("val",), "test": ("tes
 class StudyDataModule(pl.LightningDataModule):
     """Loaders whose order depends on (seed, epoch, rank) only; wants ``use_distributed_sampler=False``."""
 
+    _bag_size = 1  # training samples that stay together
+
     def __init__(
         self,
         manifest: str,
@@ -140,12 +142,15 @@ class StudyDataModule(pl.LightningDataModule):
         raise NotImplementedError
 
     def _training_loader(self, dataset: Dataset[_Batch]) -> DataLoader[_Batch]:
-        sampler = TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size())
+        sampler = self._training_sampler()
         options = loader_options(self._batch_size, self._num_workers)
         self._resumable_loader = ResumableLoader(dataset, sampler, **options)
         if self._position is not None:
             self._resumable_loader.load_state_dict(self._position)
         return self._resumable_loader
+
+    def _training_sampler(self) -> TrainingSampler:
+        return TrainingSampler(self._num_training_samples(), self._seed, *self._rank_and_world_size(), self._bag_size)
 
     def _evaluation_loader(self, dataset: Dataset[_Batch], num_samples: int) -> DataLoader[_Batch]:
         rank, world_size = self._rank_and_world_size()

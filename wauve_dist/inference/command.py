@@ -153,6 +153,8 @@ def _scoring(classifier: ClassificationTask, videos: pd.DataFrame) -> str:
         words.append(f"logits divided by {temperature:.3f}, fitted to the validation videos")
     if classifier.hparams["test_time_flips"]:
         words.append("with mirror images")
+    if classifier.attention is not None:
+        words.append("clips weighed by learned attention")
     if names := classifier.hparams["covariates"]:
         words.append(f"with {', '.join(names)}")
         if missing := missing_counts(videos, names):

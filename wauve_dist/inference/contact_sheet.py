@@ -14,6 +14,7 @@ from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.annotator import Annotator, clip_label
 from wauve_dist.inference.drawing import GREY, INK, WHITE, fitting, font, score_colour
 from wauve_dist.inference.heat_drawing import colour_bar
+from wauve_dist.structures.video_scores import mean_in_words, video_scores
 
 WIDTH = 1920
 _MARGIN, _GAP, _LETTER_SIZE = 28, 12, 24
@@ -60,10 +61,13 @@ def draw_contact_sheet(
     if clips.empty:
         verdict, colour = "no clip: no lesion was followed long enough", GREY
     else:
-        score = float(clips["score"].mean())
+        score = float(video_scores(clips).iloc[0])
         call = "malignant" if score >= annotator.call_threshold else "benign"
         count = f"{len(clips)} clips" if len(clips) > 1 else "1 clip"
-        verdict, colour = f"{call}: mean of {count} = {score:.2f}", score_colour(score, annotator.call_threshold)
+        verdict, colour = (
+            f"{call}: {mean_in_words(clips)} of {count} = {score:.2f}",
+            score_colour(score, annotator.call_threshold),
+        )
         bar = colour_bar(maps, _LETTER_SIZE - 4)
         bar_left -= bar.width
         sheet.paste(bar, (bar_left, (_HEADER_HEIGHT - bar.height) // 2))
@@ -78,6 +82,8 @@ def draw_contact_sheet(
         last_frame = clip.start_frame + maps.clip_length - 1
         when = f"frames {clip.start_frame} to {last_frame}" if maps.clip_length > 1 else f"frame {clip.start_frame}"
         text = f"{clip_label(clip.number, clip.score)}, {rank}, {when}"
+        if "weight" in clips:
+            text += f", weight {clip.weight:.2f}"
         text_colour = score_colour(clip.score, annotator.call_threshold)
         draw.text((_MARGIN, top + _TITLE_HEIGHT // 2), text, font=font(_LETTER_SIZE), fill=text_colour, anchor="lm")
         _draw_clip(sheet, top + _TITLE_HEIGHT, clip, frames, tracks, annotator)

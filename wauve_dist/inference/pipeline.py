@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor
 
 from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import GreyFrame
-from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, ClipScores
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import Clip, ClipRule
 from wauve_dist.structures.sectors import Sector
@@ -58,15 +59,12 @@ class Classifier(Protocol):
     def clip_rule(self) -> ClipRule:
         """What it judges of a video."""
 
-    def score_clips(self, clips: Tensor, facts: Mapping[str, float] | None, /) -> Tensor:
+    def score_clips(self, clips: Tensor, facts: Mapping[str, float] | None, /) -> ClipScores:
         """Score clips of a video.
 
         Args:
             clips: uint8 [N, T, S, S], T as ``clip_rule`` says.
             facts: numbers that the manifest holds of the video by column, NaN where empty.
-
-        Returns:
-            float32 [N], 0 benign to 1 malignant.
         """
 
 
@@ -141,18 +139,27 @@ def score_tracks(
         facts: numbers that the manifest holds of the video; used by a classifier with late fusion.
 
     Returns:
-        Rows of ``clips.parquet`` without their video_id, ordered by track and clip.
+        Rows of ``clips.parquet`` without their video_id, ordered by track and clip; with logits and weights where the
+        classifier weighs clips, all of the video against each other.
     """
     rows: list[Clip] = []
     clips = classifier.clip_rule.clips(tracks, key_frames)
-    scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
+    found: list[ClipScores] = []
     for batch in batches(cut_clips(frames, tracks, clips, classifier), batch_size):
         crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
-        scores.append(classifier.score_clips(crops, facts).float().cpu().numpy())
+        found.append(classifier.score_clips(crops, facts))
         rows += [clip for clip, _ in batch]
     table = pd.DataFrame(np.array(rows, np.int64).reshape(-1, 3), columns=list(Clip._fields))
-    table["score"] = np.concatenate(scores).astype(np.float64)
+    table["score"] = _united(part.scores for part in found)
+    if energies := [part.energies for part in found if part.energies is not None]:
+        table["logit"] = _united(part.logits for part in found)
+        table["weight"] = softmax(_united(energies))
     return table.sort_values(["track_id", "clip_index"], ignore_index=True)
+
+
+def _united(parts: Iterable[Tensor]) -> NDArray[np.float64]:
+    arrays = [part.float().cpu().numpy().astype(np.float64) for part in parts]
+    return np.concatenate([np.empty(0), *arrays])
 
 
 def cut_clips(

@@ -27,6 +27,7 @@ from wauve_dist.structures.tables import (
     empty_table,
     write_table,
 )
+from wauve_dist.structures.video_scores import video_scores
 
 _OWN_COLUMNS = ("score", "num_clips", "model")
 
@@ -46,8 +47,9 @@ def predict(
     predictions.csv with each video exactly once, and thumbnails/<video_id>.jpg. It appears in one step when all is
     done; after an error or an interruption there is nothing.
 
-    A video's score is the mean over all its clips (Han et al. 2025: the average of the results of all video clips). A
-    video that gives no clip, such as a single image, keeps its row, with an empty score and no clips.
+    A video's score is the mean over all its clips (Han et al. 2025: the average of the results of all video clips),
+    unless the classifier weighs them. A video that gives no clip, such as a single image, keeps its row, with an empty
+    score and no clips.
 
     Args:
         videos: rows of ``manifest.csv`` with absolute paths.
@@ -99,14 +101,14 @@ def predict(
         if not clips:  # for want of a classifier
             return None
         all_clips = _united(clips, CLIPS)
-        predictions = video_scores(videos, all_clips, settings.model)
+        predictions = prediction_rows(videos, all_clips, settings.model)
         write_table(all_clips, folder / "clips.parquet", CLIPS, made_from, **record)
         write_table(predictions, folder / "predictions.csv", PREDICTIONS, made_from, **record)
         return predictions
 
 
-def video_scores(videos: pd.DataFrame, clips: pd.DataFrame, model: str) -> pd.DataFrame:
-    """Average each video's clips.
+def prediction_rows(videos: pd.DataFrame, clips: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Give each video the score that its clips make.
 
     Args:
         videos: rows of ``manifest.csv``.
@@ -117,14 +119,13 @@ def video_scores(videos: pd.DataFrame, clips: pd.DataFrame, model: str) -> pd.Da
         Rows of ``predictions.csv``, one a video in the manifest's order, with the manifest's other columns behind; the
         score is empty where a video has no clip.
     """
-    by_video = clips.groupby("video_id")["score"]
     predictions = pd.DataFrame(
         {
             "video_id": videos["video_id"],
             "patient_id": videos["patient_id"],
             "label": videos["label"] if "label" in videos else pd.array([pd.NA] * len(videos), dtype="Int64"),
-            "score": videos["video_id"].map(by_video.mean()),
-            "num_clips": videos["video_id"].map(by_video.size()).fillna(0).astype("int64"),
+            "score": videos["video_id"].map(video_scores(clips)),
+            "num_clips": videos["video_id"].map(clips["video_id"].value_counts()).fillna(0).astype("int64"),
             "model": model,
         }
     )
@@ -189,4 +190,4 @@ def _new_folder(out: Path) -> Iterator[Path]:
 def _united(tables: Sequence[pd.DataFrame], schema: DataFrameSchema) -> pd.DataFrame:
     filled = [table for table in tables if not table.empty]
     rows = pd.concat(filled, ignore_index=True) if filled else empty_table(schema)
-    return rows[list(schema.columns)]
+    return rows[[name for name in schema.columns if name in rows]]

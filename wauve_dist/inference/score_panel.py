@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.special import expit
 
 from wauve_dist.inference.drawing import BLUE, GREY, INK, LINE, RED, WHITE, font, score_colour
+from wauve_dist.structures.video_scores import mean_in_words
 
 PANEL_WIDTH, PANEL_HEIGHT = 1920, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 28, 66, 42
@@ -35,6 +37,7 @@ class ScorePanel:
         self._num_frames = num_frames
         self._fps = fps
         self._threshold = call_threshold
+        self._mean_in_words = mean_in_words(clips)
         self._mean, self._num_ended = running_mean(clips, clip_length, num_frames)
         self._past = self._drawn(clips, clip_length)
         self._future = Image.blend(Image.new("RGB", self._past.size, INK), self._past, 0.35)
@@ -54,7 +57,7 @@ class ScorePanel:
         if num_ended := self._num_ended[frame]:
             mean = self._mean[frame]
             call = "malignant" if mean >= self._threshold else "benign"
-            text = f"{call}: mean of {num_ended} {'clip' if num_ended == 1 else 'clips'} = {mean:.2f}"
+            text = f"{call}: {self._mean_in_words} of {num_ended} {'clip' if num_ended == 1 else 'clips'} = {mean:.2f}"
             draw.text(
                 (_LEFT, _HEADER_Y), text, font=font(_HEADER_SIZE), fill=score_colour(mean, self._threshold), anchor="lm"
             )
@@ -102,7 +105,7 @@ class ScorePanel:
         for text, colour, thickness in (
             (f"clip from {self._threshold:g}: malignant", RED, 7),
             ("below: benign", BLUE, 7),
-            ("mean of the clips so far", WHITE, 2),
+            (f"{self._mean_in_words} of the clips so far", WHITE, 2),
         ):
             draw.line((x, y, x + 16 * k, y), fill=colour, width=thickness * k)
             draw.text((x + 22 * k, y), text, font=letters, fill=GREY, anchor="lm")
@@ -123,12 +126,18 @@ class ScorePanel:
 def running_mean(
     clips: pd.DataFrame, clip_length: int, num_frames: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Average the clips that have ended by each frame.
+    """Average the clips that have ended by each frame, at the end as ``video_scores`` does.
 
     Returns:
         Means, float64 [num_frames], NaN before the first clip has ended; numbers of clips, int64 [num_frames].
     """
     last_frames = clips["start_frame"].to_numpy() + clip_length - 1
-    totals = np.bincount(last_frames, weights=clips["score"], minlength=num_frames).cumsum()
+    is_weighted = "weight" in clips
+    # A weight so small that it is 0 in float64 would leave the first clips without a mean.
+    weights = clips["weight"].clip(lower=np.finfo(np.float64).tiny) if is_weighted else np.ones(len(clips))
+    values = clips["logit"] if is_weighted else clips["score"]
+    totals = np.bincount(last_frames, weights=weights * values, minlength=num_frames).cumsum()
+    weight_sums = np.bincount(last_frames, weights=weights, minlength=num_frames).cumsum()
     counts = np.bincount(last_frames, minlength=num_frames).cumsum()
-    return np.divide(totals, counts, out=np.full(num_frames, np.nan), where=counts > 0), counts
+    means = np.divide(totals, weight_sums, out=np.full(num_frames, np.nan), where=counts > 0)
+    return expit(means) if is_weighted else means, counts

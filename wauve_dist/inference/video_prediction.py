@@ -17,6 +17,7 @@ from wauve_dist.inference.overlay import write_overlay
 from wauve_dist.inference.pipeline import Classifier, Detector, find_lesions, score_tracks
 from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
 from wauve_dist.structures.sectors import Sector
+from wauve_dist.structures.video_scores import video_scores
 from wauve_dist.tracking.linker import LinkerSettings
 
 
@@ -126,7 +127,7 @@ def predict_video(
     shown = _Kept(frames(), {wanted})
     clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames, video.facts)
     clips = clips.assign(video_id=video.video_id)
-    score = None if clips.empty else float(clips["score"].mean())
+    score = None if clips.empty else float(video_scores(clips).iloc[0])
     picture = draw_thumbnail(shown.kept[wanted], box, score, settings.call_threshold)
     picture.save(_new_file(folder / "thumbnails" / f"{video.video_id}.jpg"), quality=90)
     if settings.overlay:

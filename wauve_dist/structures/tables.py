@@ -109,6 +109,9 @@ CLIPS = pa.DataFrameSchema(
         "clip_index": _FRAME,
         "start_frame": _FRAME,
         "score": _SCORE,
+        # Of attention pooling: the score is the logit's sigmoid, and a video's weights sum to 1.
+        "logit": pa.Column("float64", required=False, coerce=True),
+        "weight": pa.Column("float64", _between(0, 1), required=False, coerce=True),
     },
     unique=["video_id", "track_id", "clip_index"],
     name="clips",
@@ -298,6 +301,6 @@ _CONSTRAINTS = {
 
 
 def empty_table(schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Return a table without rows that satisfies ``schema``."""
-    columns = {name: pd.Series(dtype=np.object_) for name in schema.columns}
+    """Return a table without rows that satisfies ``schema``, with the columns that it requires."""
+    columns = {name: pd.Series(dtype=np.object_) for name, column in schema.columns.items() if column.required}
     return schema.validate(pd.DataFrame(columns))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from scipy.special import expit
+from scipy.special import expit, softmax
 from torch import Tensor, nn
 
 from wauve_dist.data.batches import ClipBatch
@@ -20,10 +20,12 @@ from wauve_dist.evaluation.calibration import calibration
 from wauve_dist.evaluation.curves import sensitivity_at_specificity, specificity_at_sensitivity
 from wauve_dist.evaluation.temperature import fitted_temperature
 from wauve_dist.models.activation_checkpointing import checkpoint_activations
-from wauve_dist.models.classifiers.clip_classifier import ClipClassifier
+from wauve_dist.models.attention_pooling import GatedAttention, pooled_logits
+from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, ClipScores
 from wauve_dist.models.late_fusion import LateFusion
 from wauve_dist.models.memory_format import put_channels_last
 from wauve_dist.structures.clips import CLIP_LENGTH, ClipRule, Inputs, KeyFrameRule
+from wauve_dist.structures.video_scores import video_logits, video_scores
 from wauve_dist.tasks.gathering import gather_rows
 from wauve_dist.tasks.losses import classification_loss
 from wauve_dist.tasks.optimizers import OptimizerName, ScheduleName, optimizer_and_schedule
@@ -67,12 +69,14 @@ class ClassificationTask(pl.LightningModule):
         covariates: of the patient, that join the logit (see ``LateFusion``); taken from the data module.
         inputs: what is judged of a video (see ``ClipRule``); taken from the data module.
         key_frames: where key frames come from (see ``ClipRule``); taken from the data module.
+        attention_pooling: learn how much each clip of a video counts (see ``GatedAttention``), from the loss of videos
+            in place of clips; taken from the data module.
 
     Attributes:
         validation_figures: that every validation logs, and a sweep may optimise.
         clip_length: frames of a clip, as the network takes them.
         validation_clips: of the last validation, the same on every rank: video_id, patient_id, track_id, clip_index,
-            label (0 or 1), logit, score (0..1).
+            label (0 or 1), logit, score (0..1), and with attention energy and weight (0..1).
         validation_videos: likewise, video_id as index: patient_id, label, score.
     """
 
@@ -110,6 +114,7 @@ class ClassificationTask(pl.LightningModule):
         covariates: Sequence[str] = (),
         inputs: Inputs = "all",
         key_frames: KeyFrameRule = "largest",
+        attention_pooling: bool = False,
     ) -> None:
         super().__init__()
         classifier.check_crop_size(crop_size)
@@ -118,6 +123,7 @@ class ClassificationTask(pl.LightningModule):
         self.save_hyperparameters({"classifier": classifier.config, "_instantiator": _INSTANTIATOR})
         self.classifier = classifier
         self.fusion = LateFusion(len(covariates)) if covariates else None
+        self.attention = GatedAttention(classifier.classifier.in_features) if attention_pooling else None
         self._frozen_stages = _first_stages(classifier, num_frozen_stages)
         for stage in self._frozen_stages:
             stage.requires_grad_(False)
@@ -152,28 +158,35 @@ class ClassificationTask(pl.LightningModule):
             self.classifier.compile()
 
     @torch.no_grad()
-    def score_clips(self, clips_NTHW: Tensor, facts: Mapping[str, float] | None = None) -> Tensor:
+    def score_clips(self, clips_NTHW: Tensor, facts: Mapping[str, float] | None = None) -> ClipScores:
         """Score clips of a video.
 
         Args:
             clips_NTHW: uint8, on the module's device.
             facts: the manifest's numbers of the video by column, NaN where missing; those of ``covariates`` count.
-
-        Returns:
-            float32 [N] in 0..1, 1 malignant.
         """
         assert not self.training, "scores come from a module in evaluation mode"
         known = facts or {}
         values = [known.get(name, math.nan) for name in self.hparams["covariates"]]
         covariates_NF = torch.tensor(values, device=clips_NTHW.device).expand(len(clips_NTHW), -1)
-        return torch.sigmoid(self._judged(clips_NTHW, covariates_NF) / self.hparams["temperature"])
+        logits, energies = self._judged(clips_NTHW, covariates_NF)
+        return ClipScores(logits / self.hparams["temperature"], None if self.attention is None else energies)
 
-    def _judged(self, clips_NTHW: Tensor, covariates_NF: Tensor | None) -> Tensor:
-        """Compute the logits that scores are made of, float32 [N]."""
-        logits = self(clips_NTHW).float()
+    def _judged(self, clips_NTHW: Tensor, covariates_NF: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compute the logits that scores are made of, and energies; float32 [N] each."""
+        logits, energies = self._computed(clips_NTHW)
         if self.hparams["test_time_flips"]:
-            logits = (logits + self(clips_NTHW.flip(-1)).float()) / 2
-        return self._fused(logits, covariates_NF)
+            mirrored_logits, mirrored_energies = self._computed(clips_NTHW.flip(-1))
+            logits, energies = (logits + mirrored_logits) / 2, (energies + mirrored_energies) / 2
+        return self._fused(logits, covariates_NF), energies
+
+    def _computed(self, clips_NTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute logits and energies, which are 0 without an attention."""
+        if self.attention is None:
+            logits: Tensor = self(clips_NTHW).float()
+            return logits, torch.zeros_like(logits)
+        logits, features_NC = self.classifier(clips_NTHW, with_features=True)
+        return logits.float(), self.attention(features_NC).float()
 
     def _fused(self, logits_N: Tensor, covariates_NF: Tensor | None) -> Tensor:
         if self.fusion is None:
@@ -183,26 +196,32 @@ class ClassificationTask(pl.LightningModule):
         return fused
 
     def training_step(self, batch: ClipBatch) -> Tensor:
-        """Return the mean loss of a batch of clips."""
-        logits = self._fused(self(batch.clips).float(), batch.covariates)
-        loss = classification_loss(logits, batch.labels, *self._loss_settings)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        """Return the mean loss of a batch of clips or, with attention, of the videos whose clips it holds."""
+        logits, energies = self._computed(batch.clips)
+        logits, labels = self._fused(logits, batch.covariates), batch.labels
+        if self.attention is not None:
+            assert batch.bag_size > 1, "the data module keeps the clips of a video together"
+            logits, labels = pooled_logits(logits, energies, batch.bag_size), labels[:: batch.bag_size]
+        loss = classification_loss(logits, labels, *self._loss_settings)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(labels))
         return loss
 
     def validation_step(self, batch: ClipBatch) -> None:
         """Keep the scores of a batch; they are judged by video at the epoch's end."""
-        self._validation_rows.append(
-            pd.DataFrame(
-                {
-                    "video_id": batch.video_ids,
-                    "patient_id": batch.patient_ids,
-                    "track_id": batch.track_ids.cpu().numpy(),
-                    "clip_index": batch.clip_indices.cpu().numpy(),
-                    "label": batch.labels.cpu().numpy(),
-                    "logit": self._judged(batch.clips, batch.covariates).cpu().numpy().astype(np.float64),
-                }
-            )
+        logits, energies = self._judged(batch.clips, batch.covariates)
+        rows = pd.DataFrame(
+            {
+                "video_id": batch.video_ids,
+                "patient_id": batch.patient_ids,
+                "track_id": batch.track_ids.cpu().numpy(),
+                "clip_index": batch.clip_indices.cpu().numpy(),
+                "label": batch.labels.cpu().numpy(),
+                "logit": logits.cpu().numpy().astype(np.float64),
+            }
         )
+        if self.attention is not None:
+            rows["energy"] = energies.cpu().numpy().astype(np.float64)
+        self._validation_rows.append(rows)
 
     def on_validation_epoch_end(self) -> None:
         """Log how well videos are told apart, and how well calibrated their scores are; the same on every rank.
@@ -211,14 +230,17 @@ class ClassificationTask(pl.LightningModule):
         """
         clips = gather_rows(self._validation_rows, key=["video_id", "track_id", "clip_index"])
         self._validation_rows.clear()
+        if self.attention is not None:
+            clips["weight"] = clips.groupby("video_id")["energy"].transform(softmax)
         self._calibrate(clips)
-        clips["score"] = expit(clips["logit"] / self.hparams["temperature"])
-        scores = np.clip(clips["score"], 1e-7, 1 - 1e-7)
-        loss = -np.where(clips["label"] == 1, np.log(scores), np.log1p(-scores)).mean()
+        tempered = clips["logit"] / self.hparams["temperature"]
+        clips["score"] = expit(tempered)
+        videos = clips.groupby("video_id").agg(patient_id=("patient_id", "first"), label=("label", "first"))
+        videos["score"] = video_scores(clips.assign(logit=tempered))
+        learned = clips if self.attention is None else videos
+        scores = np.clip(learned["score"], 1e-7, 1 - 1e-7)
+        loss = -np.where(learned["label"] == 1, np.log(scores), np.log1p(-scores)).mean()
         self.log("val/loss", float(loss), prog_bar=True)
-        videos = clips.groupby("video_id").agg(
-            patient_id=("patient_id", "first"), label=("label", "first"), score=("score", "mean")
-        )
         self.validation_clips, self.validation_videos = clips, videos
         labels = videos["label"].to_numpy().astype(int)
         if len(np.unique(labels)) < 2:
@@ -228,23 +250,26 @@ class ClassificationTask(pl.LightningModule):
                 "The validation split holds videos of one class only, so it has no AUC. "
                 "Give it both labels in the manifest's 'split' column."
             )
-        video_scores = videos["score"].to_numpy()
+        scores_V = videos["score"].to_numpy()
         auc = bootstrap_auc(
-            labels, video_scores, videos["patient_id"].to_numpy(), num_resamples=_NUM_MONITORING_RESAMPLES, seed=0
+            labels, scores_V, videos["patient_id"].to_numpy(), num_resamples=_NUM_MONITORING_RESAMPLES, seed=0
         )
         self.log("val/auc", auc.value, prog_bar=True)
         self.log("val/auc_low", auc.ci_low)
         self.log("val/auc_high", auc.ci_high)
-        self.log("val/sensitivity_at_specificity_95", sensitivity_at_specificity(labels, video_scores, 0.95))
-        self.log("val/specificity_at_sensitivity_95", specificity_at_sensitivity(labels, video_scores, 0.95))
-        self.log("val/calibration_error", calibration(labels, video_scores).expected_calibration_error)
+        self.log("val/sensitivity_at_specificity_95", sensitivity_at_specificity(labels, scores_V, 0.95))
+        self.log("val/specificity_at_sensitivity_95", specificity_at_sensitivity(labels, scores_V, 0.95))
+        self.log("val/calibration_error", calibration(labels, scores_V).expected_calibration_error)
         self.log("val/num_videos", float(len(videos)))
 
     def _calibrate(self, clips: pd.DataFrame) -> None:
         """Fit the temperature, which the next checkpoint holds among its hyperparameters."""
         if not self.hparams["calibrate"] or clips["label"].nunique() < 2:
             return
-        temperature = fitted_temperature(clips["label"], clips["logit"], clips["video_id"].to_numpy())
+        if self.attention is None:
+            temperature = fitted_temperature(clips["label"], clips["logit"], clips["video_id"].to_numpy())
+        else:
+            temperature = fitted_temperature(clips.groupby("video_id")["label"].first(), video_logits(clips))
         self.hparams["temperature"] = temperature
         self.log("val/temperature", temperature)
 

@@ -110,7 +110,7 @@ class TrainingCLI(LightningCLI):
         )
         parser.link_arguments("seed_everything", "data.init_args.seed")
         # The checkpoint must say how its clips were cut, so that prediction cuts them alike.
-        for name in ("crop_size", "roi_context", "inputs", "key_frames", "covariates"):
+        for name in ("crop_size", "roi_context", "inputs", "key_frames", "covariates", "attention_pooling"):
             parser.link_arguments(f"data.init_args.{name}", f"model.init_args.{name}")
         parser.link_arguments("model", "data.init_args.clip_length", _clip_length, apply_on="instantiate")
 

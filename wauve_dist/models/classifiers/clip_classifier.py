@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 MapKind = Literal["contribution", "attention"]
 """What the values of a map are. ``contribution``: to the logit, positive for malignant and negative for benign; a map's
 mean plus the network's bias is the clip's logit. ``attention``: how much of the class token's attention falls on a
 cell, relative to attention spread evenly; a map's mean is 1."""
+
+
+class ClipScores(NamedTuple):
+    """What a trained classifier says of N clips of a video, each float32 [N].
+
+    Attributes:
+        logits: above 0 malignant.
+        energies: their softmax over all clips of the video are the clips' weights in it; None where all count alike.
+    """
+
+    logits: Tensor
+    energies: Tensor | None
+
+    @property
+    def scores(self) -> Tensor:
+        """0 benign to 1 malignant."""
+        return torch.sigmoid(self.logits)
 
 
 class ClipClassifier(nn.Module):
