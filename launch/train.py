@@ -17,6 +17,7 @@ Train the lesion detector or the clip classifier; the config decides which.
                      ResNet-34, alone or in a Faster R-CNN, of torchvision, timm (.pth) or Detectron2 (.pth, .pkl)
   --weights_ignore P tensors that need not fit, as patterns: '*.classifier.*' for a file with other classes
   --wandb MODE       offline (default, nothing leaves the machine), online or disabled
+  --tensorboard      also write all figures to DIR/tensorboard
   --wandb_media KEY  also log pictures of validation lesions, under names that the secret in the file KEY makes
   --wandb_checkpoint also log weights and settings of best and last as an artifact
   --KEY VALUE        override any key of the config: --model.lr 1e-3 --data.batch_size 4 --trainer.devices 8

@@ -14,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 from runs import REPOSITORY, argv, finish, same
+from tensorboard_files import scalars
 from wandb_files import config, history, records, summary
 
 CLINIC, PATIENT = "Klinik_Sued", "MUELLER^ANNA"
@@ -51,7 +52,7 @@ def two_ranks(planted_data, tmp_path_factory):
     """Three epochs on two processes."""
     out = tmp_path_factory.mktemp("two_ranks") / "run"
     secret = out.parent / "secret"
-    asked = [f"--wandb_media={secret}", "--wandb_checkpoint", "--trainer.enable_progress_bar=true"]
+    asked = [f"--wandb_media={secret}", "--wandb_checkpoint", "--tensorboard", "--trainer.enable_progress_bar=true"]
     finish(with_wandb(out, planted_data, *asked, devices=2), out.parent / "log.txt")
     return out
 
@@ -139,6 +140,19 @@ def test_csv_holds_the_same_figures(run, two_ranks):
         logged = [row[name] for row in history(run) if name in row]
         assert len(written) >= 3
         assert logged == pytest.approx(written), name
+
+
+def test_tensorboard_holds_the_same_figures(two_ranks):
+    drawn = scalars(two_ranks / "tensorboard")
+    with (two_ranks / "metrics" / "version_0" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    names = set(rows[0]) - {"step"}
+    assert {"val/auc", "val/auc_low", "val/loss", "train/grad_norm", "train/data_wait_share"} < names
+    assert set(drawn) == names
+    for name in names:
+        written = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        assert [step for step, _ in drawn[name]] == [step for step, _ in written], name
+        assert [value for _, value in drawn[name]] == pytest.approx([value for _, value in written], rel=1e-6), name
 
 
 def test_speed_wait_and_gradients_are_told_of_every_step(run):

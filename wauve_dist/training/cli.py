@@ -100,6 +100,9 @@ class TrainingCLI(LightningCLI):
         )
         parser.add_argument("--wandb", type=WandbMode, default="offline", help="W&B mode; offline needs no account")
         parser.add_argument(
+            "--tensorboard", action="store_true", help="write all figures to OUT/tensorboard too; charts go to W&B only"
+        )
+        parser.add_argument(
             "--wandb_media",
             type=Path | None,
             help="log a table of validation videos with pictures of their lesions; the file holds the secret behind "
@@ -136,7 +139,11 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Build the trainer; without loggers of its own in the YAML it gets ours."""
         if self.config.trainer.logger is None:
-            kwargs["logger"] = build_loggers(self.config.out, self.config.wandb, self.record.run_id)
+            kwargs["logger"] = build_loggers(
+                self.config.out, self.config.wandb, self.record.run_id, self.config.tensorboard
+            )
+        elif self.config.tensorboard:
+            raise ValueError("--tensorboard adds to the run's own loggers, but trainer.logger is set. Leave one out.")
         if SLURMEnvironment.detect():
             kwargs["plugins"] = [*(self.config_init.trainer.plugins or []), SLURMEnvironment(auto_requeue=False)]
         config = self.parser.dump(self.config, skip_link_targets=False)
@@ -186,7 +193,8 @@ def train() -> None:
     """Train what the command line describes; leave a complete run folder.
 
     The folder holds ``run.json``, ``config.yaml`` (resolved), ``metrics/version_N/metrics.csv`` (N counts resumes),
-    ``checkpoints/best.ckpt``, ``last.ckpt`` and the ``previous.ckpt`` before it, and ``wandb/``.
+    ``checkpoints/best.ckpt``, ``last.ckpt`` and the ``previous.ckpt`` before it, ``wandb/`` and, if asked for,
+    ``tensorboard/``.
 
     SIGTERM, SIGUSR1, SIGUSR2 and Ctrl-C save after the current step; a Slurm job is then requeued, unless it was
     cancelled. Started again by Slurm, or with ``--resume``, the run goes on as if nothing had happened.

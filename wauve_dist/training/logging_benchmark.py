@@ -58,7 +58,7 @@ def _train(workload: Workload) -> LoggingCost:
     for hook in _FIGURE_HOOKS:
         clock.time(figures, hook)
     with tempfile.TemporaryDirectory() as folder:
-        loggers = build_loggers(Path(folder), "offline", "benchmark")
+        loggers = build_loggers(Path(folder), "offline", "benchmark", tensorboard=False)
         for logger in loggers:
             clock.time(logger, "log_metrics")
         fit_workload(workload, TunedDDPStrategy(), [figures, clock], _NUM_WARM_UP_STEPS + _NUM_STEPS, loggers)

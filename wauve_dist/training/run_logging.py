@@ -1,4 +1,4 @@
-"""Where a run's figures go: CSV in the run folder, and W&B; what a run says of itself, and at what speed it goes."""
+"""Where a run's figures go: CSV in the run folder, W&B, TensorBoard; and what a run says of itself."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from wauve_dist.training.run_privacy import code_version, data_hashes, environment, scrubbed
 from wauve_dist.training.wandb_run import WandbMode, WandbRunLogger
 
 
-def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str) -> list[Logger]:
+def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str, tensorboard: bool) -> list[Logger]:
     """Build the loggers of a run folder; all figures go to all of them.
 
     Args:
@@ -22,10 +22,13 @@ def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str) -> list[Logger]
         wandb_mode: ``offline`` writes files that ``wandb sync`` uploads later and needs neither account nor network;
             ``online`` has them uploaded meanwhile.
         run_id: W&B's id of the run; a resumed run continues it.
+        tensorboard: write event files into ``tensorboard/`` of the run folder too; a resumed run adds a file.
     """
     loggers: list[Logger] = [CSVLogger(out, name="metrics")]
     if wandb_mode != "disabled":
         loggers.append(WandbRunLogger(out, wandb_mode, run_id))
+    if tensorboard:
+        loggers.append(TensorBoardLogger(out, name="tensorboard", version="", default_hp_metric=False))
     return loggers
 
 
