@@ -82,25 +82,39 @@ def test_a_rate_for_an_empty_batch_is_refused():
         lr_scale("sgd", 64, lr_batch_size=0)
 
 
+class Line(pl.LightningModule):
+    def __init__(self, optimizer, lr, lr_batch_size, weight_decay, schedule, warmup_fraction, milestones):
+        super().__init__()
+        self.save_hyperparameters()
+        self.line = nn.Linear(1, 1)
+
+    def training_step(self, batch):
+        return self.line(batch).sum()
+
+    def configure_optimizers(self):
+        return optimizer_and_schedule(self)
+
+
+def fit(task, folder, **options):
+    trainer = pl.Trainer(
+        **options, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        default_root_dir=folder,
+    )  # fmt: skip
+    trainer.fit(task, DataLoader(torch.ones(24, 1), batch_size=4))
+    return trainer
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_gradients_are_clipped_in_bfloat16_too(optimizer, tmp_path):
+    task = Line(optimizer, 0.1, None, 0.0, "step", 0.0, [])
+    trainer = fit(task, tmp_path, precision="bf16-mixed", gradient_clip_val=0.5, max_steps=1)
+    assert trainer.global_step == 1
+    assert torch.nn.utils.get_total_norm([parameter.grad for parameter in task.parameters()]) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("optimizer", "peak"), [("sgd", 0.1 * 12 / 48), ("adamw", 0.1 * 0.5)])
 @pytest.mark.parametrize("length", [{"max_epochs": 1}, {"max_steps": 2}], ids=str)
 def test_a_run_trains_at_the_rate_of_its_own_global_batch(optimizer, peak, length, tmp_path):
-    class Line(pl.LightningModule):
-        def __init__(self, optimizer, lr, lr_batch_size, weight_decay, schedule, warmup_fraction, milestones):
-            super().__init__()
-            self.save_hyperparameters()
-            self.line = nn.Linear(1, 1)
-
-        def training_step(self, batch):
-            return self.line(batch).sum()
-
-        def configure_optimizers(self):
-            return optimizer_and_schedule(self)
-
-    trainer = pl.Trainer(
-        **length, accelerator="cpu", accumulate_grad_batches=3, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, default_root_dir=tmp_path,
-    )  # fmt: skip
     task = Line(optimizer, 0.1, 48, 0.0, "step", 0.0, [])
-    trainer.fit(task, DataLoader(torch.ones(24, 1), batch_size=4))  # 4 a process x 1 process x 3 accumulated = 12
+    trainer = fit(task, tmp_path, **length, accumulate_grad_batches=3)  # 4 a process x 1 process x 3 accumulated = 12
     assert [group["lr"] for group in trainer.optimizers[0].param_groups] == pytest.approx([peak, peak])

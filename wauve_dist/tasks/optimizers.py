@@ -28,10 +28,10 @@ def optimizer_and_schedule(task: pl.LightningModule, stages: Sequence[nn.Module]
         layer_decay: see ``build_optimizer``.
     """
     hparams, trainer = task.hparams, task.trainer
-    # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients.
-    # Torch has no fused SGD of sharded parameters.
+    # A fused optimiser takes fp16's loss scale off by itself, after the point where Lightning would clip gradients, and
+    # Lightning refuses to clip those of bf16 too. Torch has no fused SGD of sharded parameters.
     is_sharded = any(isinstance(parameter, DTensor) for parameter in task.parameters())
-    fused = trainer.precision != "16-mixed" and not (is_sharded and hparams["optimizer"] == "sgd")
+    fused = trainer.precision not in ("16-mixed", "bf16-mixed") and not (is_sharded and hparams["optimizer"] == "sgd")
     optimizer = build_optimizer(
         task, hparams["optimizer"], hparams["lr"], hparams["weight_decay"], fused, stages, layer_decay
     )
