@@ -1,8 +1,16 @@
+import base64
+import io
+
 import numpy as np
 import pandas as pd
+from barcodes import write_video
+from PIL import Image
 
+from wauve_dist.data.linting.findings import Finding
 from wauve_dist.data.linting.frame_hashes import FrameHashes
+from wauve_dist.data.linting.pictures import draw_findings
 from wauve_dist.data.linting.sectors import sector_findings
+from wauve_dist.structures.sectors import Sector
 from wauve_dist.structures.tables import SECTOR_COLUMNS
 
 EMPTY = np.empty(0, np.uint64)
@@ -48,3 +56,15 @@ def test_a_missing_sector_and_one_that_leaves_the_frame_are_errors():
     assert (missing.severity, missing.check, missing.video_id) == ("error", "sector-missing", "a")
     assert (outside.severity, outside.check, outside.video_id) == ("error", "sector-outside", "b")
     assert "(0, 0, 65, 48) is no rectangle within the frames of 64x48 pixels" in outside.message
+
+
+def test_pictures_of_the_report_are_black_around_the_sector(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [np.full((180, 240), 255, np.uint8)] * 2, "ffv1", "gray")
+    finding = Finding("warning", "box-out-of-sector", "text", "remedy", "a", 1)
+    for sector, num_white in ((None, 180 * 240), (Sector(40, 60, 100, 140), 60 * 80)):
+        uri = draw_findings([finding], {"a": path}, None, {"a": sector})[finding]
+        picture = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("L")
+        white = np.asarray(picture) > 128
+        assert white.shape == (180, 240)
+        assert white.sum() == num_white
+        assert white[60:140, 40:100].all()
