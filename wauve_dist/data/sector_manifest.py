@@ -52,7 +52,7 @@ def add_sectors(manifest: Path, out: Path, num_workers: int) -> str:
     found: list[_Found] = [future.result() for future in futures]
     for row, (sector, _, _) in zip(lacking, found, strict=True):
         sectors[row] = sector
-    columns = dict(zip(SECTOR_COLUMNS, np.array(sectors, np.float64).T, strict=True))
+    columns = dict(zip(SECTOR_COLUMNS, np.array(sectors, np.float64).reshape(-1, 4).T, strict=True))
     write_table(rows.assign(**columns), out / "manifest.csv", MANIFEST, {"manifest": manifest})
     still = [rows["video_id"].iloc[row] for row, video in zip(lacking, found, strict=True) if not video.moves]
     shares = [video.share for video in found if video.moves]
