@@ -33,6 +33,7 @@ def main(argv: list[str]) -> int:
     for name, meaning in (
         ("agent", "run trials on this machine until none is left; start as many as it has room for"),
         ("status", "print a line a trial, the best first"),
+        ("plot", "draw its trials as parallel coordinates"),
         ("best", "write the best trial's config, and print its command line"),
     ):
         commands.add_parser(name, help=meaning, allow_abbrev=False).add_argument(
@@ -91,6 +92,10 @@ def main(argv: list[str]) -> int:
             from wauve_dist.sweeps.results import print_status
 
             print_status(known.folder)
+        elif known.command == "plot":
+            from wauve_dist.sweeps.parallel_coordinates import write_plot
+
+            write_plot(known.folder)
         else:
             from wauve_dist.sweeps.results import write_best
 

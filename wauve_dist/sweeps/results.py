@@ -26,9 +26,9 @@ def print_status(folder: Path) -> None:
     sweep = Sweep(folder)
     trials = sweep.trials()
     lines = [["trial", "state", sweep.file.metric, *sweep.file.parameters]]
-    for trial in _best_first(sweep, trials):
-        values = [_shown(trial.parameters[name]) for name in sweep.file.parameters]
-        lines.append([str(trial.number), trial.state, _shown(trial.value), *values])
+    for trial in best_first(sweep, trials):
+        values = [in_words(trial.parameters[name]) for name in sweep.file.parameters]
+        lines.append([str(trial.number), trial.state, in_words(trial.value), *values])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
@@ -52,26 +52,28 @@ def write_best(folder: Path) -> None:
     finished = [trial for trial in sweep.trials() if trial.state == "finished"]
     if not finished:
         raise SweepRefused(f"{folder}: no trial has finished. Look with launch/sweep.py status {folder}")
-    best = _best_first(sweep, finished)[0]
+    best = best_first(sweep, finished)[0]
     run = sweep.run_folder(best.number)
     config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
     told = {key: value for key, value in config.items() if key not in PER_TRIAL}
     path = folder / _BEST
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(told, sort_keys=False))
-    print(f"Trial {best.number} of {len(finished)} finished ones: {sweep.file.metric} {_shown(best.value)}")
+    print(f"Trial {best.number} of {len(finished)} finished ones: {sweep.file.metric} {in_words(best.value)}")
     print(f"  checkpoint  {run / 'checkpoints' / 'best.ckpt'}")
     print(f"  parameters  {' '.join(best.options)}")
     print(f"  again       {shlex.join(['python', 'launch/train.py', '--config', str(path), '--out', 'DIR'])}")
 
 
-def _best_first(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+def best_first(sweep: Sweep, trials: Sequence[Trial]) -> list[Trial]:
+    """Order trials by their figure; those without one come last."""
     sign = 1 if sweep.file.goal == "minimize" else -1
     judged = sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * (trial.value or 0))
     return judged + [trial for trial in trials if trial.value is None]
 
 
-def _shown(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """Write a parameter or a figure as people read it."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
