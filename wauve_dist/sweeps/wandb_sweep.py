@@ -57,7 +57,7 @@ def register(path: Path) -> WandbSweep:
     import wandb
 
     from wauve_dist.training.run_privacy import scrubbed
-    from wauve_dist.training.wandb_run import PROJECT
+    from wauve_dist.training.wandb_settings import PROJECT
 
     content: dict[str, Any] = yaml.safe_load(path.read_text())
     for name, described in content["parameters"].items():

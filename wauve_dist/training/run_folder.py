@@ -51,7 +51,7 @@ def open_run_folder(out: Path, resume: bool) -> tuple[RunRecord, Path | None]:
         FileNotFoundError: ``resume`` without an intact save.
     """
     job = os.environ.get("SLURM_JOB_ID")
-    record = _read(out)
+    record = read_run_record(out)
     requeued = bool(record and job and record.slurm_job_id == job and os.environ.get("SLURM_RESTART_COUNT", "0") != "0")
     if not (resume or requeued):
         rank_zero_only(claim_folder)(out)
@@ -75,6 +75,7 @@ def _new_run_id() -> str:
     return os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:8]
 
 
-def _read(out: Path) -> RunRecord | None:
+def read_run_record(out: Path) -> RunRecord | None:
+    """Read a run folder's record; None where there is none."""
     path = out / _RECORD
     return RunRecord(**json.loads(path.read_text())) if path.exists() else None

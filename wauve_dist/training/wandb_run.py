@@ -16,23 +16,14 @@ from pytorch_lightning.loggers import WandbLogger
 
 from wauve_dist.training.child_process import ending_with_us
 from wauve_dist.training.run_privacy import scrubbed
+from wauve_dist.training.wandb_settings import COLLECT_NOTHING, PROJECT
 
 if TYPE_CHECKING:
     from wandb import Run
 
 WandbMode = Literal["offline", "online", "disabled"]
 
-PROJECT = "wauve_dist"
 _END_PATIENCE_S = 30.0
-
-# W&B collects host, user, program, its arguments, git's remote and the console's lines of its own accord; the last
-# may hold ids and paths. Losses, figures and the GPU's and the processor's load remain.
-_COLLECT_NOTHING: dict[str, Any] = {
-    **dict.fromkeys(("disable_git", "disable_code", "disable_job_creation", "label_disable"), True),
-    **dict.fromkeys(("x_disable_meta", "x_disable_machine_info"), True),
-    **dict.fromkeys(("host", "username", "email", "program", "program_relpath", "program_abspath"), ""),
-    **{"console": "off", "save_code": False, "x_save_requirements": False, "quiet": True},
-}
 
 
 class WandbRunLogger(WandbLogger):
@@ -131,7 +122,7 @@ class WandbRunLogger(WandbLogger):
             id=self._id,
             resume="allow",
             mode="offline",
-            settings=wandb.Settings(**_COLLECT_NOTHING),
+            settings=wandb.Settings(**COLLECT_NOTHING),
         )
         if self._mode == "online":
             self._upload = Upload(Path(run.dir).parent, self._folder / "wandb" / "upload.log")
