@@ -165,12 +165,14 @@ def test_a_whole_file_of_detectron2_s_zoo_with_other_classes_loads_but_for_them(
     predictor = "roi_heads.box_predictor"
     weights |= {f"{predictor}.cls_score.weight": torch.ones(81, 1024), f"{predictor}.cls_score.bias": torch.ones(81)}
     weights |= {f"{predictor}.bbox_pred.weight": torch.ones(320, 1024), f"{predictor}.bbox_pred.bias": torch.ones(320)}
+    weights["pixel_mean"] = torch.ones(3, 1, 1)  # in the zoo's older files
     arrays = {name: value.numpy().astype(np.float32) for name, value in weights.items() if "num_batches" not in name}
     (tmp_path / "model_final.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
     with pytest.raises(
         ValueError, match=r"box_predictor\.cls_score\.weight has shape \(81, 1024\), the model needs \(2,"
     ):
         load_weights(task, tmp_path / "model_final.pkl")
-    load_weights(task, tmp_path / "model_final.pkl", ["*.box_predictor.*"])
+    report = load_weights(task, tmp_path / "model_final.pkl", ["*.box_predictor.*", "*.pixel_mean"])
+    assert "ignored as asked: detector.network.pixel_mean is unknown to the model" in report
     expected = source.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in task.state_dict().items() if predictor not in name)

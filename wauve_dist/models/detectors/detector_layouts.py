@@ -69,12 +69,12 @@ def to_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     result = {}
     for name, value in weights.items():
-        module, _, field = name.rpartition(".")
+        module, dot, field = name.rpartition(".")
         if module == _SCORES:
             value = value.roll(-1, 0)
         elif module == _BOXES:
             value = value[4:]
-        result[f"{module_in_detectron2(module)}.{field}"] = value
+        result[f"{module_in_detectron2(module)}{dot}{field}"] = value
     return result
 
 
@@ -86,12 +86,12 @@ def from_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     result = {}
     for name, value in weights.items():
-        module, _, field = name.rpartition(".")
+        module, dot, field = name.rpartition(".")
         if module == _SCORES:
             value = value.roll(1, 0)
         elif module == _BOXES:
             value = torch.cat([value.new_zeros(4, *value.shape[1:]), value])
-        result[f"{_FROM_DETECTRON2.get(module, module)}.{field}"] = value
+        result[f"{_FROM_DETECTRON2.get(module, module)}{dot}{field}"] = value
     return result
 
 
