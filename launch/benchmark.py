@@ -35,9 +35,11 @@ def main(argv: list[str]) -> int:
     data.add_argument("--frames", type=int, default=200, metavar="N", help="of each of those (default: 200)")
     data.add_argument("--seed", type=int, default=0, help="of everything simulated")
     data.set_defaults(run=_data)
-    classifier = parts.add_parser("classifier", help="I3D training and inference against PyTorchVideo's")
+    classifier = parts.add_parser("classifier", help="training and inference of each network against its library's")
     _add_model_options(classifier, batch_size=64)
     classifier.add_argument("--crop-size", type=int, default=224, metavar="PX", help="side of the clips")
+    names = ["i3d", "resnet50", "timesformer"]
+    classifier.add_argument("--networks", nargs="+", choices=names, default=names, help="which (default: all)")
     classifier.set_defaults(run=_classifier)
     detector = parts.add_parser("detector", help="Faster R-CNN inference against torchvision's, frame by frame")
     _add_model_options(detector, batch_size=16)
@@ -154,7 +156,9 @@ def _classifier(options: argparse.Namespace) -> None:
 
     device = pick_device(options.device)
     print_throughputs(
-        benchmark_classifier(device, options.batch_size, options.crop_size, options.precision, options.compile),
+        benchmark_classifier(
+            device, options.batch_size, options.crop_size, options.precision, options.compile, options.networks
+        ),
         "clips/s",
         device,
     )

@@ -2,11 +2,13 @@ import time
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from wauve_dist.models.classifiers.i3d import I3DResNet50
-from wauve_dist.training.classifier_benchmark import pytorchvideo_i3d
+from wauve_dist.training import throughput
+from wauve_dist.training.classifier_benchmark import COMPARISONS, benchmark_classifier, num_macs, pytorchvideo_i3d
 from wauve_dist.training.detector_benchmark import lesion_detector, torchvision_faster_rcnn
-from wauve_dist.training.throughput import measure_throughput
+from wauve_dist.training.throughput import measure_throughput, print_throughputs
 
 CPU = torch.device("cpu")
 
@@ -27,6 +29,48 @@ def test_the_classifiers_compared_have_the_same_weights_and_work(crop_size):
     images = ((clips.float() / 255 - 0.45) / 0.225).unsqueeze(1).repeat(1, 3, 1, 1, 1)
     with torch.inference_mode():
         torch.testing.assert_close(ours(clips), reference(images).flatten(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    (
+        "name",
+        "published_gmacs",
+    ),  # of PySlowFast, of torchvision less 999 of its classes, of the paper's 0.59 for 3 views
+    [("i3d", 28.41), ("resnet50", 4.089 - 0.999 * 2.048e-3), ("timesformer", 590 / 3)],
+)
+def test_ours_does_the_published_work_of_the_model_beside_it(name, published_gmacs):
+    comparison = COMPARISONS[name]
+    with torch.device("meta"):
+        ours, reference = comparison.ours(224), comparison.reference(224)
+        with FlopCounterMode(display=False) as counter:
+            logits = reference(comparison.images(torch.zeros(1, 3, ours.clip_length, 224, 224)))
+    assert logits.numel() == 1
+    assert num_macs(name, 224) == counter.get_total_flops() // 2
+    assert num_macs(name, 224) / 1e9 == pytest.approx(published_gmacs, rel=5e-3)
+    assert len({sum(p.numel() for p in network.parameters()) for network in (ours, reference)}) == 1
+
+
+def test_a_share_of_the_peak_is_operations_over_those_of_a_matrix_product(monkeypatch, capsys):
+    monkeypatch.setattr(throughput, "_REPETITION_S", 1e-3)
+    monkeypatch.setattr(throughput, "_NUM_REPETITIONS", 1)
+    peak, *rows = benchmark_classifier(CPU, 2, 64, "fp32", with_compile=False, networks=["resnet50"])
+    assert [(row.task, row.way) for row in rows] == [
+        *((f"resnet50 {task}", "torchvision resnet50, eager, fp32") for task in ("training", "inference")),
+        *((f"resnet50 {task}", "ours, fp32") for task in ("training", "inference")),
+        *((f"resnet50 {task}", "ours, fp32, channels last") for task in ("training", "inference")),
+        ("resnet50 training", "ours, fp32, channels last, augmented"),
+    ]
+    for row in rows:
+        operations = row.per_s * 2 * num_macs("resnet50", 64) * (3 if "training" in row.task else 1)
+        assert row.peak_share == pytest.approx(operations / peak.per_s)
+    print_throughputs([peak, *rows], "clips/s", CPU)
+    facts, memory, first, *lines = capsys.readouterr().out.splitlines()
+    assert "CPU" in facts
+    assert memory == "memory: not measured on a CPU"
+    assert first.endswith("TFLOP/s, the peak of the shares below")
+    assert [line.split(":")[0] for line in lines] == [f"{row.task}, {row.way}" for row in rows]
+    assert "1.00 times the reference" in lines[0]
+    assert lines[-1].endswith(f"{100 * rows[-1].peak_share:.0f} % of the peak")
 
 
 def test_the_detectors_compared_differ_in_the_pyramid_s_norms_and_the_anchor_ratios_only():

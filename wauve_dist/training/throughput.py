@@ -19,6 +19,7 @@ _AUTOCAST_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _NUM_WARM_UP_STEPS = 3  # kernels are chosen and compiled, and the allocator grows, in the first
 _NUM_REPETITIONS = 7
 _REPETITION_S = 0.5  # long beside the clock's and the launch queue's jitter
+_MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}  # large enough to be limited by arithmetic
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Throughput:
         per_s: items a second, median of seven repetitions.
         slowest: items a second of the slowest repetition.
         fastest: items a second of the fastest repetition.
-        peak_memory_gb: most memory that tensors took on the GPU, 1e9 bytes; None on the CPU.
+        peak_memory_gb: most memory that tensors took on the GPU, 1e9 bytes; None on the CPU, where it is not measured.
+        peak_share: operations a second over those of ``matrix_product_rate`` in the same run; None where not known.
     """
 
     task: str
@@ -40,6 +42,7 @@ class Throughput:
     slowest: float
     fastest: float
     peak_memory_gb: float | None
+    peak_share: float | None = None
 
 
 def measure_throughput(
@@ -66,6 +69,15 @@ def measure_throughput(
     return Throughput(task, way, statistics.median(rates), rates[0], rates[-1], peak_memory_gb)
 
 
+def matrix_product_rate(device: torch.device, precision: Precision) -> Throughput:
+    """Measure how many operations a second the device reaches at their simplest: a product of square matrices."""
+    side = _MATRIX_SIDE[device.type]
+    left, right = (torch.randn(side, side, device=device, dtype=_AUTOCAST_DTYPES.get(precision)) for _ in range(2))
+    return measure_throughput(
+        "operations", f"{side}x{side} matrix product, {precision}", lambda: left @ right, 2 * side**3, device
+    )
+
+
 def _duration_s(step: Callable[[], object], num_steps: int, device: torch.device) -> float:
     _wait_for(device)
     start_s = time.perf_counter()
@@ -90,13 +102,13 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 @contextmanager
 def tuned_kernels() -> Iterator[None]:
     """Let cuDNN try its algorithms and use TensorFloat-32 for float32, for every way alike."""
-    backend = torch.backends.cudnn
-    before = backend.benchmark, backend.allow_tf32
-    backend.benchmark, backend.allow_tf32 = True, True
+    cudnn, cublas = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.benchmark, cudnn.allow_tf32, cublas.allow_tf32
+    cudnn.benchmark, cudnn.allow_tf32, cublas.allow_tf32 = True, True, True
     try:
         yield
     finally:
-        backend.benchmark, backend.allow_tf32 = before
+        cudnn.benchmark, cudnn.allow_tf32, cublas.allow_tf32 = before
 
 
 def machine_facts(device: torch.device) -> str:
@@ -125,12 +137,18 @@ def print_throughputs(throughputs: Iterable[Throughput], unit: str, device: torc
     """
     print(machine_facts(device))
     references: dict[str, float] = {}
+    if device.type == "cpu":
+        print("memory: not measured on a CPU")
     for measured in throughputs:
+        if measured.task == "operations":
+            print(f"{measured.way}: {measured.per_s / 1e12:,.2f} TFLOP/s, the peak of the shares below", flush=True)
+            continue
         reference = references.setdefault(measured.task, measured.per_s)
         memory = "" if measured.peak_memory_gb is None else f", peak {measured.peak_memory_gb:.1f} GB"
+        share = "" if measured.peak_share is None else f", {100 * measured.peak_share:.0f} % of the peak"
         print(
             f"{measured.task}, {measured.way}: {measured.per_s:,.1f} {unit} "
             f"({measured.slowest:,.1f} to {measured.fastest:,.1f}), "
-            f"{measured.per_s / reference:.2f} times the reference{memory}",
+            f"{measured.per_s / reference:.2f} times the reference{memory}{share}",
             flush=True,
         )
