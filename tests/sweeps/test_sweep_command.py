@@ -86,18 +86,20 @@ def test_a_sweep_from_its_file_to_the_command_of_its_best_trial(sweeps):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "options", "message"),
     [
-        ({"parameters": {"model.step_z": {"value": 1.0}}}, "step_z is not an option. Did you mean step_s?"),
-        ({"parameters": {"model.step_s": {"values": [0.1, "fast"]}}}, "Got value: fast"),
+        ({"parameters": {"model.step_z": {"value": 1.0}}}, [], "step_z is not an option. Did you mean step_s?"),
+        ({"parameters": {"model.step_s": {"values": [0.1, "fast"]}}}, [], "Got value: fast"),
         (
             {"metric": {"name": "val/auc", "goal": "maximize"}},
+            [],
             "the sweep is to maximize val/auc, but the config's ModelCheckpoint chooses best.ckpt by minimize val/loss",
         ),
+        ({}, ["--scheduler=wandb"], "W&B chooses by what trials upload, but --wandb is disabled. Give --wandb online."),
     ],
 )
-def test_what_no_trial_could_do_is_refused_before_anything_is_made(sweeps, changes, message):
-    status, said = sweeps.create(sweeps.write(**changes))
+def test_what_no_trial_could_do_is_refused_before_anything_is_made(sweeps, changes, options, message):
+    status, said = sweeps.create(sweeps.write(**changes), *options)
     assert status == 2
     assert message in said
     assert "Traceback" not in said

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -90,8 +91,32 @@ def test_what_is_no_outage_is_refused(work):
         scheduler.propose(0, [])
     with serving() as server:
         told_of(work, server)
+        server.status = 503
+        with pytest.raises(NoTrialYet, match=r"W&B does not answer \(status 503\)"):
+            WandbScheduler(Sweep(work.out), WandbSweep.read(work.out)).propose(0, [])
+        server.status = 401
+        with pytest.raises(SweepRefused, match=r"refuses an agent of me/wauve_dist/sweep1: status 401"):
+            WandbScheduler(Sweep(work.out), WandbSweep.read(work.out)).propose(0, [])
+        server.status = 200
         with pytest.raises(SweepRefused, match=r"no CreateAgent here.*Is WANDB_API_KEY set on this machine"):
             WandbScheduler(Sweep(work.out), WandbSweep.read(work.out)).propose(0, [])
+
+
+def test_an_agent_does_not_wait_for_ever(work):
+    work.create({"lr": {"values": [0.5, 0.6]}})
+    with serving() as server:
+        told_of(work, server)
+        impatient = f"""
+import runpy, sys
+from wauve_dist.sweeps import agent
+agent._RETRY_S = agent._PATIENCE_S = 0.1
+sys.exit(runpy.run_path("launch/sweep.py")["main"](["agent", "{work.out}"]))
+"""
+        server.is_down = True
+        done = subprocess.run(
+            [sys.executable, "-c", impatient], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.startswith("error: W&B does not answer")) == (2, True), done.stderr
 
 
 def test_no_path_goes_to_wandb_with_a_sweep(tmp_path):

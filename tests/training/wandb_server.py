@@ -29,6 +29,7 @@ class Server:
     Attributes:
         received: bodies of the requests that were answered.
         asked: path and content of those in JSON.
+        status: HTTP's, of all answers.
         is_down: drops requests without a word as long as it is set.
         dropped: bodies of those.
         environment: variables that lead W&B's client here.
@@ -36,7 +37,7 @@ class Server:
 
     def __init__(self, port):
         self.received, self.asked, self.dropped = [], [], []
-        self.is_down, self.closed = False, threading.Event()
+        self.status, self.is_down, self.closed = 200, False, threading.Event()
         self.environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "0" * 40}
 
 
@@ -68,7 +69,7 @@ def serving(silent=False, answers=None):
             else:
                 reply = {"errors": [{"message": f"no {asked} here"}]}
             answer = json.dumps(reply).encode()
-            self.send_response(200)
+            self.send_response(server.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -51,10 +51,10 @@ def create_sweep(
     first, *others = _probes(file)
     config = _resolved(file, launch_folder, [*fixed, *options(first)])  # each trial overrides all parameters
     _check_metric(file, config)
-    for values in others:
-        _resolved(file, launch_folder, [*fixed, *options(values)])
     if on_wandb and config["wandb"] != "online":
         raise SweepRefused(f"W&B chooses by what trials upload, but --wandb is {config['wandb']}. Give --wandb online.")
+    for values in others:
+        _resolved(file, launch_folder, [*fixed, *options(values)])
     at = register(path) if on_wandb else None
     claim_folder(out)
     base = {key: value for key, value in config.items() if key not in PER_TRIAL}
