@@ -35,7 +35,12 @@ def main(argv: list[str]) -> int:
     data.add_argument("--frames", type=int, default=200, metavar="N", help="of each of those (default: 200)")
     data.add_argument("--seed", type=int, default=0, help="of everything simulated")
     data.set_defaults(run=_data)
-    classifier = parts.add_parser("classifier", help="training and inference of each network against its library's")
+    classifier = parts.add_parser(
+        "classifier",
+        help="training and inference of each network against its library's",
+        description="A share of the peak is clips/s x passes x 2 x multiply-accumulates of a pass, over the "
+        "operations/s of a matrix product in the same run and precision. A training step counts 3 passes, inference 1.",
+    )
     _add_model_options(classifier, batch_size=64)
     classifier.add_argument("--crop-size", type=int, default=224, metavar="PX", help="side of the clips")
     names = ["i3d", "resnet50", "timesformer"]
