@@ -110,7 +110,7 @@ def test_stages_hold_each_parameter_of_the_trunk_once(kind):
 
 
 def test_frozen_stages_stay_as_they_are_and_the_rest_learns(network):
-    task = make_task(copy.deepcopy(network), num_frozen_stages=2).train()
+    task = make_task(copy.deepcopy(network).train(), num_frozen_stages=2)  # Lightning calls no train() after this
     before = copy.deepcopy(task.classifier.state_dict())
     optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=1.0)
     F.binary_cross_entropy_with_logits(

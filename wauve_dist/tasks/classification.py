@@ -126,7 +126,7 @@ class ClassificationTask(pl.LightningModule):
         self.attention = GatedAttention(classifier.classifier.in_features) if attention_pooling else None
         self._frozen_stages = _first_stages(classifier, num_frozen_stages)
         for stage in self._frozen_stages:
-            stage.requires_grad_(False)
+            stage.eval().requires_grad_(False)
         if channels_last:
             put_channels_last(classifier)
         self.clip_length = classifier.clip_length
@@ -140,7 +140,10 @@ class ClassificationTask(pl.LightningModule):
         return logits
 
     def train(self, mode: bool = True) -> ClassificationTask:
-        """Change to training or evaluation; frozen stages stay in evaluation."""
+        """Change to training or evaluation; frozen stages stay in evaluation.
+
+        Lightning starts a training without a call of this: it keeps the mode of each module.
+        """
         super().train(mode)
         for stage in self._frozen_stages:
             stage.eval()
