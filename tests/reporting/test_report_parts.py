@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wauve_dist.evaluation.model_accuracy import evaluate_model
+from wauve_dist.evaluation.operating_point import given_threshold
 from wauve_dist.evaluation.scored_videos import ScoredVideos
 from wauve_dist.reporting import cases as cases_module
 from wauve_dist.reporting.cases import cases_of
+from wauve_dist.reporting.figures import roc_figure
 from wauve_dist.reporting.population import population_table
 from wauve_dist.reporting.wording import decimal, interval, p_value, pairs_of_hundred, percent
 
@@ -106,3 +109,14 @@ def test_numbers_read_as_in_a_paper():
     )
     assert interval(0.7, 0.912, as_percent=True) == "70.0 to 91.2 %"
     assert (decimal(math.nan), interval(math.nan, 1.0, as_percent=False)) == ("n/a", "undefined")
+
+
+def test_the_names_of_many_models_stand_below_the_curves():
+    scored = scored_videos(np.arange(40) % 2, np.random.default_rng(0).random(40))
+    result = evaluate_model(scored, "m", lambda *_: given_threshold(0.5), seed=0, num_resamples=99)
+    names = [f"a model with a long name, {number}" for number in range(5)]
+    figure = roc_figure(dict.fromkeys(names, result))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+    assert [text.get_text().split(":")[0] for text in legend.get_texts()] == [*names, "at the threshold"]

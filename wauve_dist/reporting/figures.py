@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -52,6 +52,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wauve_dist",  # ids in the SVG must not differ from run to run
     "figure.facecolor": "white",
 }
+_LEGEND_ROW = 0.16  # inches
 _NUM_SCORE_BINS = 25
 
 
@@ -98,7 +99,7 @@ def roc_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     axes.plot([], [], "o", color=MUTED, markersize=5.5, markeredgecolor="white", label="at the threshold")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set(xlabel="1 - specificity (benign called malignant)", ylabel="Sensitivity (malignant called malignant)")
-    axes.legend(loc="lower right")
+    model_legend(axes, "lower right")
     return figure
 
 
@@ -195,6 +196,18 @@ def panels(width: float, height: float | None = None, rows: int = 1) -> tuple[Fi
     """
     figure = Figure(figsize=(width, (height or width) * rows), layout="constrained")
     return figure, list(figure.subplots(rows, squeeze=False).ravel())
+
+
+def model_legend(axes: Axes, place: Literal["upper right", "lower right", "lower left"]) -> None:
+    """Name the curves: within the axes, at ``place``, if they are one or two, else in rows below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) <= 2:
+        axes.legend(loc=place)
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * len(labels))
+    figure.legend(handles, labels, loc="outside lower left")
 
 
 def model_style(number: int) -> tuple[str, Any]:

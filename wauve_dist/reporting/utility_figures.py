@@ -12,7 +12,17 @@ from matplotlib.ticker import PercentFormatter
 from wauve_dist.evaluation.decision_curve import BIRADS_BOUNDARIES
 from wauve_dist.evaluation.froc import FROC_RATES, Froc
 from wauve_dist.evaluation.model_accuracy import ModelAccuracy
-from wauve_dist.reporting.figures import CHANCE, INK, MODEL_COLOURS, MUTED, SINGLE_COLUMN, STYLE, model_style, panels
+from wauve_dist.reporting.figures import (
+    CHANCE,
+    INK,
+    MODEL_COLOURS,
+    MUTED,
+    SINGLE_COLUMN,
+    STYLE,
+    model_legend,
+    model_style,
+    panels,
+)
 from wauve_dist.reporting.wording import decimal, interval
 
 
@@ -53,7 +63,7 @@ def precision_recall_figure(results: Mapping[str, ModelAccuracy], prevalence: fl
         )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     axes.set(xlabel="Recall (sensitivity)", ylabel="Precision (PPV)")
-    axes.legend(loc="lower left")
+    model_legend(axes, "lower left")
     return figure
 
 
@@ -87,7 +97,7 @@ def decision_figure(results: Mapping[str, ModelAccuracy]) -> Figure:
     )
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(xlabel="Probability of cancer from which one would biopsy", ylabel="Net benefit (cancers per case)")
-    axes.legend(loc="upper right")
+    model_legend(axes, "upper right")
     return figure
 
 
