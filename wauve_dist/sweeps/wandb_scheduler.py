@@ -57,7 +57,8 @@ class WandbScheduler:
             NoTrialYet: W&B does not answer, or has nothing to run just now.
             SweepRefused: W&B does not know the sweep or its user, or its parameters are not the sweep file's.
         """
-        self._commands += self._heartbeat({})
+        if not self._commands:
+            self._commands = self._heartbeat({})
         while self._commands:
             command = self._commands.pop(0)
             if command["type"] == "exit":
