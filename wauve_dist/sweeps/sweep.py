@@ -9,6 +9,7 @@
     trials/0007/        run folder of launch/train.py
     trials/0007.json    record (``Trial``)
     trials/0007.log     what the run has printed
+    trials/0007.wandb.yaml  its parameters for W&B's client, if W&B chooses the trials
     trials/0007.lock    held by the agent that runs it, and by the run
 
 Who may do what is decided by locks (flock), which the kernel frees when their holder dies, in whatever way: no agent
