@@ -156,8 +156,8 @@ def _linter(options: argparse.Namespace) -> None:
 
 def _classifier(options: argparse.Namespace) -> None:
     from wauve_dist.inference.checkpoints import pick_device
-    from wauve_dist.training.classifier_benchmark import benchmark_classifier
-    from wauve_dist.training.throughput import print_throughputs
+    from wauve_dist.training.benchmarks.classifier_benchmark import benchmark_classifier
+    from wauve_dist.training.benchmarks.throughput import print_throughputs
 
     device = pick_device(options.device)
     print_throughputs(
@@ -171,8 +171,8 @@ def _classifier(options: argparse.Namespace) -> None:
 
 def _detector(options: argparse.Namespace) -> None:
     from wauve_dist.inference.checkpoints import pick_device
-    from wauve_dist.training.detector_benchmark import benchmark_detector
-    from wauve_dist.training.throughput import print_throughputs
+    from wauve_dist.training.benchmarks.detector_benchmark import benchmark_detector
+    from wauve_dist.training.benchmarks.throughput import print_throughputs
 
     device = pick_device(options.device)
     print_throughputs(
@@ -191,8 +191,8 @@ def _tracking(options: argparse.Namespace) -> None:
 
 
 def _distributed(options: argparse.Namespace) -> None:
-    from wauve_dist.training.distributed_benchmark import Workload, print_distributed_benchmark
-    from wauve_dist.training.logging_benchmark import print_logging_benchmark
+    from wauve_dist.training.benchmarks.distributed_benchmark import Workload, print_distributed_benchmark
+    from wauve_dist.training.benchmarks.logging_benchmark import print_logging_benchmark
 
     workload = Workload(options.processes, options.batch_size, options.crop_size, options.repetitions)
     print_distributed_benchmark(workload)

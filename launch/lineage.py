@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for W&B's files")
     known = parser.parse_args(argv)
 
-    from wauve_dist.training.run_lineage import log_lineage
+    from wauve_dist.training.logging.run_lineage import log_lineage
 
     try:
         runs = log_lineage(known.folder, known.out)

@@ -59,7 +59,7 @@ if __name__ == "__main__":
     if any(argument.startswith(("--slurm", "--wait", "--dry-run")) for argument in sys.argv[1:]):
         sys.exit(submit(sys.argv[1:]))
     sys.argv = ["--help" if argument == "--help-all" else argument for argument in sys.argv]
-    from wauve_dist.training.stop_signals import STOP_SIGNALS
+    from wauve_dist.training.stopping.stop_signals import STOP_SIGNALS
 
     STOP_SIGNALS.install()  # before the seconds that importing torch takes
     from wauve_dist.training.cli import train

@@ -6,8 +6,8 @@ import signal
 import pytest
 import torch
 
-from wauve_dist.training.checkpoint_files import make_room_for_last, newest_intact
-from wauve_dist.training.checkpoint_io import AtomicCheckpointIO
+from wauve_dist.training.stopping.checkpoint_files import make_room_for_last, newest_intact
+from wauve_dist.training.stopping.checkpoint_io import AtomicCheckpointIO
 
 
 @pytest.fixture

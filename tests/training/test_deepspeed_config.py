@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from wauve_dist.training.deepspeed import read_zero_config
+from wauve_dist.training.strategies.deepspeed import read_zero_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "deepspeed").glob("*.json"))
 

@@ -1,7 +1,7 @@
 import pytest
 
-from wauve_dist.training.distributed_benchmark import Workload
-from wauve_dist.training.logging_benchmark import measure_logging
+from wauve_dist.training.benchmarks.distributed_benchmark import Workload
+from wauve_dist.training.benchmarks.logging_benchmark import measure_logging
 
 
 @pytest.mark.slow

@@ -5,10 +5,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wauve_dist.models.classifiers.i3d import I3DResNet50
-from wauve_dist.training import throughput
-from wauve_dist.training.classifier_benchmark import COMPARISONS, benchmark_classifier, num_macs, pytorchvideo_i3d
-from wauve_dist.training.detector_benchmark import lesion_detector, torchvision_faster_rcnn
-from wauve_dist.training.throughput import measure_throughput, print_throughputs
+from wauve_dist.training.benchmarks import throughput
+from wauve_dist.training.benchmarks.classifier_benchmark import (
+    COMPARISONS,
+    benchmark_classifier,
+    num_macs,
+    pytorchvideo_i3d,
+)
+from wauve_dist.training.benchmarks.detector_benchmark import lesion_detector, torchvision_faster_rcnn
+from wauve_dist.training.benchmarks.throughput import measure_throughput, print_throughputs
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from two_ranks import on_two_ranks
 
 from wauve_dist.training import rank_agreement
 from wauve_dist.training.rank_agreement import RankAgreement
-from wauve_dist.training.step_votes import StepDecision, StepVotes
+from wauve_dist.training.stopping.step_votes import StepDecision, StepVotes
 
 
 def agreement_of(rank, config_of_rank, batches_of_rank, code_of_rank):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from wauve_dist.training.strategy_advice import ModelState, advise, model_state
+from wauve_dist.training.strategies.strategy_advice import ModelState, advise, model_state
 
 # 1e9 parameters in float32, AdamW, 4 processes.
 STATE = ModelState(parameters=4_000_000_000, gradients=4_000_000_000, optimizer=8_000_000_000)

@@ -19,10 +19,10 @@ from wauve_dist.sweeps.sweep import BASE_CONFIG, Sweep
 from wauve_dist.sweeps.trials import NoTrialYet, Trial
 from wauve_dist.sweeps.wandb_scheduler import WandbScheduler
 from wauve_dist.sweeps.wandb_sweep import WandbSweep
-from wauve_dist.training.checkpoint_files import newest_intact
 from wauve_dist.training.child_process import ending_with_us
-from wauve_dist.training.requeue import requeue
-from wauve_dist.training.stop_signals import STOP_SIGNALS
+from wauve_dist.training.stopping.checkpoint_files import newest_intact
+from wauve_dist.training.stopping.requeue import requeue
+from wauve_dist.training.stopping.stop_signals import STOP_SIGNALS
 
 _POLL_S = 1.0
 _MAX_KILLS = 3

@@ -56,8 +56,8 @@ def register(path: Path) -> WandbSweep:
     """
     import wandb
 
-    from wauve_dist.training.run_privacy import scrubbed
-    from wauve_dist.training.wandb_settings import PROJECT
+    from wauve_dist.training.logging.run_privacy import scrubbed
+    from wauve_dist.training.logging.wandb_settings import PROJECT
 
     content: dict[str, Any] = yaml.safe_load(path.read_text())
     for name, described in content["parameters"].items():

@@ -22,24 +22,24 @@ import wauve_dist
 from wauve_dist.models.weights import load_weights
 from wauve_dist.structures.provenance import sha256_of, write_provenance
 from wauve_dist.structures.pseudonyms import read_or_make_key
-from wauve_dist.training.checkpoint_files import LAST, PREVIOUS
-from wauve_dist.training.checkpoint_io import AtomicCheckpointIO
 from wauve_dist.training.config_errors import explained
-from wauve_dist.training.deepspeed import ZeroStrategy
 from wauve_dist.training.finite_loss import FiniteLoss
-from wauve_dist.training.last_checkpoint import LastCheckpoint, Stopped
+from wauve_dist.training.logging.run_artifact import log_checkpoint
+from wauve_dist.training.logging.run_logging import RunDescription, build_loggers, wandb_loggers
+from wauve_dist.training.logging.step_figures import StepFigures
+from wauve_dist.training.logging.validation_logging import ValidationLogging
+from wauve_dist.training.logging.wandb_run import WandbMode
 from wauve_dist.training.progress import EpochLines, ProgressWithSpeed
 from wauve_dist.training.rank_agreement import RankAgreement
-from wauve_dist.training.requeue import requeue
-from wauve_dist.training.run_artifact import log_checkpoint
 from wauve_dist.training.run_folder import RunRecord, open_run_folder
-from wauve_dist.training.run_logging import RunDescription, build_loggers, wandb_loggers
-from wauve_dist.training.step_figures import StepFigures
 from wauve_dist.training.step_seeds import StepSeeds
-from wauve_dist.training.stop_signals import STOP_SIGNALS
-from wauve_dist.training.strategy_advice import StrategyAdvice
-from wauve_dist.training.validation_logging import ValidationLogging
-from wauve_dist.training.wandb_run import WandbMode
+from wauve_dist.training.stopping.checkpoint_files import LAST, PREVIOUS
+from wauve_dist.training.stopping.checkpoint_io import AtomicCheckpointIO
+from wauve_dist.training.stopping.last_checkpoint import LastCheckpoint, Stopped
+from wauve_dist.training.stopping.requeue import requeue
+from wauve_dist.training.stopping.stop_signals import STOP_SIGNALS
+from wauve_dist.training.strategies.deepspeed import ZeroStrategy
+from wauve_dist.training.strategies.strategy_advice import StrategyAdvice
 
 _SHARD_WRITERS = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 

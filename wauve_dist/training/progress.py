@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
 
-from wauve_dist.training.step_figures import StepFigures
+from wauve_dist.training.logging.step_figures import StepFigures
 
 
 class ProgressWithSpeed(RichProgressBar):

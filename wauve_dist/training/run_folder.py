@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from wauve_dist.structures.provenance import atomic_write, claim_folder
-from wauve_dist.training.checkpoint_files import newest_intact, remove_unfinished
+from wauve_dist.training.stopping.checkpoint_files import newest_intact, remove_unfinished
 
 _RECORD = "run.json"
 

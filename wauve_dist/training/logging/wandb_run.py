@@ -15,8 +15,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
 
 from wauve_dist.training.child_process import ending_with_us
-from wauve_dist.training.run_privacy import scrubbed
-from wauve_dist.training.wandb_settings import COLLECT_NOTHING, PROJECT
+from wauve_dist.training.logging.run_privacy import scrubbed
+from wauve_dist.training.logging.wandb_settings import COLLECT_NOTHING, PROJECT
 
 if TYPE_CHECKING:
     from wandb import Run

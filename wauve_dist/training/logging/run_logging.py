@@ -9,8 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from wauve_dist.training.run_privacy import code_version, data_hashes, environment, scrubbed
-from wauve_dist.training.wandb_run import WandbMode, WandbRunLogger
+from wauve_dist.training.logging.run_privacy import code_version, data_hashes, environment, scrubbed
+from wauve_dist.training.logging.wandb_run import WandbMode, WandbRunLogger
 
 
 def build_loggers(out: Path, wandb_mode: WandbMode, run_id: str, tensorboard: bool) -> list[Logger]:

@@ -23,7 +23,7 @@ from wauve_dist.models.classifiers.timesformer import TimeSformer
 from wauve_dist.models.memory_format import put_channels_last
 from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.tasks.optimizers import build_optimizer
-from wauve_dist.training.throughput import (
+from wauve_dist.training.benchmarks.throughput import (
     Precision,
     Throughput,
     autocast,

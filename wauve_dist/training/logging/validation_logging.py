@@ -12,9 +12,9 @@ from torch import Tensor
 
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.detection import DetectionTask
-from wauve_dist.training.run_charts import EpochAuc, auc_chart, classification_charts, detection_charts
-from wauve_dist.training.run_logging import wandb_loggers
-from wauve_dist.training.run_media import Maps, video_table
+from wauve_dist.training.logging.run_charts import EpochAuc, auc_chart, classification_charts, detection_charts
+from wauve_dist.training.logging.run_logging import wandb_loggers
+from wauve_dist.training.logging.run_media import Maps, video_table
 
 
 class ValidationLogging(pl.Callback):

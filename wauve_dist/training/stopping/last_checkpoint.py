@@ -9,9 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from wauve_dist.training.checkpoint_files import LAST, PREVIOUS, make_room_for_last
-from wauve_dist.training.step_votes import StepDecision, StepVotes
-from wauve_dist.training.stop_signals import StopSignals
+from wauve_dist.training.stopping.checkpoint_files import LAST, PREVIOUS, make_room_for_last
+from wauve_dist.training.stopping.step_votes import StepDecision, StepVotes
+from wauve_dist.training.stopping.stop_signals import StopSignals
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the run did as it was told

@@ -29,14 +29,14 @@ from wauve_dist.models.classifiers.i3d import I3DResNet50
 from wauve_dist.structures.clips import CLIP_LENGTH
 from wauve_dist.tasks.classification import ClassificationTask
 from wauve_dist.tasks.optimizers import build_optimizer
-from wauve_dist.training.ddp import TunedDDPStrategy
-from wauve_dist.training.deepspeed import ZeroStrategy
 from wauve_dist.training.finite_loss import FiniteLoss
-from wauve_dist.training.fsdp import FullyShardedStrategy
-from wauve_dist.training.last_checkpoint import LastCheckpoint
 from wauve_dist.training.rank_agreement import RankAgreement
 from wauve_dist.training.step_seeds import StepSeeds
-from wauve_dist.training.stop_signals import STOP_SIGNALS
+from wauve_dist.training.stopping.last_checkpoint import LastCheckpoint
+from wauve_dist.training.stopping.stop_signals import STOP_SIGNALS
+from wauve_dist.training.strategies.ddp import TunedDDPStrategy
+from wauve_dist.training.strategies.deepspeed import ZeroStrategy
+from wauve_dist.training.strategies.fsdp import FullyShardedStrategy
 
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
 _NUM_WARM_UP_STEPS = 3  # the graph is traced, buckets are rebuilt, and the allocator grows, in the first

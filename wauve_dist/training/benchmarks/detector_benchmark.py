@@ -10,7 +10,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
 from wauve_dist.models.detectors.faster_rcnn import LesionDetector
-from wauve_dist.training.throughput import Precision, Throughput, autocast, measure_throughput, tuned_kernels
+from wauve_dist.training.benchmarks.throughput import Precision, Throughput, autocast, measure_throughput, tuned_kernels
 
 # As in configs/detection/faster_rcnn_r34.yaml.
 _ANCHOR_SIZES = (32, 64, 128, 256, 512)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from wauve_dist.training.wandb_run import WandbRunLogger
+from wauve_dist.training.logging.wandb_run import WandbRunLogger
 
 # Of a Lightning checkpoint, what loads as a model. The rest resumes a run: optimiser, samplers, and callbacks, whose
 # state holds paths.

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from wauve_dist.training.replication import broadcast_from_rank_zero
+from wauve_dist.training.strategies.replication import broadcast_from_rank_zero
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine

@@ -13,7 +13,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from wauve_dist.training.replication import broadcast_from_rank_zero
+from wauve_dist.training.strategies.replication import broadcast_from_rank_zero
 
 # Gathered and freed together. 4 MiB in float32: below it a message's latency outweighs its bytes.
 _UNIT_PARAMETERS = 1 << 20

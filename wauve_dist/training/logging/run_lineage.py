@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wauve_dist.structures.provenance import claim_folder, read_provenance
+from wauve_dist.training.logging.wandb_settings import COLLECT_NOTHING, PROJECT
 from wauve_dist.training.run_folder import read_run_record
-from wauve_dist.training.wandb_settings import COLLECT_NOTHING, PROJECT
 
 if TYPE_CHECKING:
     from wandb import Artifact

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from wauve_dist.training.ddp import TunedDDPStrategy
-from wauve_dist.training.distributed_benchmark import Workload, fit_workload, in_processes, spread
-from wauve_dist.training.run_logging import build_loggers
-from wauve_dist.training.step_figures import StepFigures
+from wauve_dist.training.benchmarks.distributed_benchmark import Workload, fit_workload, in_processes, spread
+from wauve_dist.training.logging.run_logging import build_loggers
+from wauve_dist.training.logging.step_figures import StepFigures
+from wauve_dist.training.strategies.ddp import TunedDDPStrategy
 
 _NUM_WARM_UP_STEPS = 3  # as in the benchmark of strategies
 _NUM_STEPS = 30
