@@ -59,7 +59,7 @@ def write_best(folder: Path) -> None:
     path = folder / _BEST
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(told, sort_keys=False))
-    print(f"Trial {best.number} of {len(finished)} finished ones: {sweep.file.metric} {in_words(best.value)}")
+    print(f"Trial {best.number}, the best of {len(finished)} that finished: {sweep.file.metric} {in_words(best.value)}")
     print(f"  checkpoint  {run / 'checkpoints' / 'best.ckpt'}")
     print(f"  parameters  {' '.join(best.options)}")
     print(f"  again       {shlex.join(['python', 'launch/train.py', '--config', str(path), '--out', 'DIR'])}")
