@@ -99,6 +99,13 @@ class Cluster:
         self.nodes[node].kill()
         self.nodes.pop(node).wait()
 
+    def wait_for_delivery(self, timeout_s: float) -> None:
+        """Wait until the controller has no message left that a node did not answer."""
+        deadline = time.monotonic() + timeout_s
+        while not re.search(r"Agent queue size:\s*0\b", said := self.call("sdiag")):
+            assert time.monotonic() < deadline, f"not all delivered after {timeout_s} s:\n{said}"
+            time.sleep(_POLL_S)
+
     def call(self, *command: str | Path, cwd: Path | None = None) -> str:
         """Run one of Slurm's commands; return what it prints."""
         argv = [str(word) for word in command]

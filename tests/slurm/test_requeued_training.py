@@ -105,7 +105,12 @@ def test_a_job_whose_node_fails_starts_again_from_its_last_save(undisturbed, tin
         wait_for_steps(cluster, job, tmp_path, rank=1, num_steps=7)  # the first epoch's save is behind
         cluster.cut_power("n2")
         cluster.wait_for_state(job, "PENDING", 120)
+        cluster.call("scontrol", "hold", job)
         cluster.boot("n2")
+        cluster.wait_for_delivery(
+            180
+        )  # Slurm repeats for a minute that n2 is to end the job, which would be the new one
+        cluster.call("scontrol", "release", job)
         finished = cluster.wait(job, PATIENCE_S)
         assert (finished.state, finished.exit_code) == ("COMPLETED", 0), finished.log
         assert "Carrying on from" in finished.log
