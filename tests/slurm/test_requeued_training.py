@@ -107,9 +107,8 @@ def test_a_job_whose_node_fails_starts_again_from_its_last_save(undisturbed, tin
         cluster.wait_for_state(job, "PENDING", 120)
         cluster.call("scontrol", "hold", job)
         cluster.boot("n2")
-        cluster.wait_for_delivery(
-            180
-        )  # Slurm repeats for a minute that n2 is to end the job, which would be the new one
+        # Slurm repeats for a minute that n2 is to end the job, which by then would be the new start.
+        cluster.wait_for_delivery(180)
         cluster.call("scontrol", "release", job)
         finished = cluster.wait(job, PATIENCE_S)
         assert (finished.state, finished.exit_code) == ("COMPLETED", 0), finished.log
