@@ -25,7 +25,10 @@ def main() -> None:
     _add_lint(commands)
     _add_transcode(commands)
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
 
 
 def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,22 +54,19 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _run_synthetic(arguments: argparse.Namespace) -> None:
-    from wauve_dist.data.synthetic.dataset import SyntheticDataError, generate
+    from wauve_dist.data.synthetic.dataset import generate
     from wauve_dist.data.synthetic.rendering import VideoSettings
 
     settings = VideoSettings(arguments.frame_size, arguments.min_frames, arguments.max_frames, arguments.codec)
-    try:
-        manifest = generate(
-            arguments.out,
-            arguments.num_videos,
-            arguments.seed,
-            settings,
-            val_fraction=arguments.val_fraction,
-            test_fraction=arguments.test_fraction,
-            num_workers=arguments.num_workers,
-        )
-    except (SyntheticDataError, FileExistsError) as error:
-        sys.exit(str(error))
+    manifest = generate(
+        arguments.out,
+        arguments.num_videos,
+        arguments.seed,
+        settings,
+        val_fraction=arguments.val_fraction,
+        test_fraction=arguments.test_fraction,
+        num_workers=arguments.num_workers,
+    )
     print(manifest)
 
 
@@ -87,12 +87,9 @@ def _run_tracks(arguments: argparse.Namespace) -> None:
     from wauve_dist.structures.tables import TRACKS, write_table
     from wauve_dist.tracking.annotated import annotations_to_tracks
 
-    try:
-        tracks = annotations_to_tracks(read_annotations(arguments.annotations))
-        path = claim_folder(arguments.out) / "tracks.parquet"
-        write_table(tracks, path, TRACKS, {"annotations": arguments.annotations})
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    tracks = annotations_to_tracks(read_annotations(arguments.annotations))
+    path = claim_folder(arguments.out) / "tracks.parquet"
+    write_table(tracks, path, TRACKS, {"annotations": arguments.annotations})
     print(path)
 
 
@@ -167,11 +164,8 @@ def _run_import(arguments: argparse.Namespace) -> None:
 
     kept = ("val_fraction", "test_fraction", "seed", "format", "keep_errata")
     settings = {name: value for name, value in vars(arguments).items() if name in kept}
-    try:
-        claim_folder(arguments.out)
-        print(write_dataset(arguments.read(arguments), arguments.out, **settings))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    claim_folder(arguments.out)
+    print(write_dataset(arguments.read(arguments), arguments.out, **settings))
 
 
 def _import_manifest(options: argparse.Namespace) -> ImportedDataset:
@@ -248,19 +242,16 @@ def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run_split(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.split_manifest import split_manifest
 
-    try:
-        report = split_manifest(
-            arguments.manifest,
-            arguments.out,
-            arguments.val_fraction,
-            arguments.test_fraction,
-            arguments.folds,
-            arguments.previous,
-            arguments.redraw,
-            arguments.seed,
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    report = split_manifest(
+        arguments.manifest,
+        arguments.out,
+        arguments.val_fraction,
+        arguments.test_fraction,
+        arguments.folds,
+        arguments.previous,
+        arguments.redraw,
+        arguments.seed,
+    )
     print(report)
 
 
@@ -282,10 +273,7 @@ def _add_sectors(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _run_sectors(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.sector_manifest import add_sectors
 
-    try:
-        summary = add_sectors(arguments.manifest, arguments.out, arguments.num_workers)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    summary = add_sectors(arguments.manifest, arguments.out, arguments.num_workers)
     print(summary)
 
 
@@ -307,10 +295,7 @@ def _add_lint(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _run_lint(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.linting.command import lint
 
-    try:
-        summary, num_errors = lint(arguments.manifest, arguments.annotations, arguments.out, arguments.num_workers)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    summary, num_errors = lint(arguments.manifest, arguments.annotations, arguments.out, arguments.num_workers)
     print(summary)
     sys.exit(1 if num_errors else 0)
 
@@ -343,12 +328,9 @@ def _run_transcode(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.transcoding import TranscodeSettings
 
     settings = TranscodeSettings(arguments.codec, arguments.min_psnr, arguments.mask_screen)
-    try:
-        summary = transcode_manifest(
-            arguments.manifest, arguments.annotations, arguments.out, settings, arguments.num_workers
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    summary = transcode_manifest(
+        arguments.manifest, arguments.annotations, arguments.out, settings, arguments.num_workers
+    )
     print(summary)
 
 

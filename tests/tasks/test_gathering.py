@@ -1,9 +1,6 @@
-import multiprocessing
-import os
-
 import pandas as pd
 import pytest
-import torch.distributed as dist
+from two_ranks import on_two_ranks
 
 from wauve_dist.tasks.gathering import gather_rows
 
@@ -23,21 +20,10 @@ def test_a_sample_seen_twice_is_an_error():
         gather_rows([rows("a"), rows("a")], key=["video_id"])
 
 
-def _gather_on_rank(rank, port, queue):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def gathered_ids(rank):
     mine = [[rows("d", "b"), rows("a")], []][rank]  # an uneven share: rank 1 saw nothing
-    queue.put(gather_rows(mine, key=["video_id"])["video_id"].tolist())
-    dist.destroy_process_group()
+    return gather_rows(mine, key=["video_id"])["video_id"].tolist()
 
 
 def test_two_processes_hold_the_same_table_also_when_one_saw_nothing(free_port):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_gather_on_rank, args=(rank, free_port, queue)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    tables = [queue.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
-    assert tables == [["a", "b", "d"]] * 2
+    assert on_two_ranks(gathered_ids, free_port) == (["a", "b", "d"],) * 2

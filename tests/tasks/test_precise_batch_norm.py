@@ -1,11 +1,9 @@
 import copy
-import multiprocessing
-import os
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
+from two_ranks import on_two_ranks
 
 from wauve_dist.tasks.precise_batch_norm import PreciseBatchNorm, replace_statistics
 
@@ -45,22 +43,12 @@ def test_no_batches_are_refused():
         PreciseBatchNorm(0)
 
 
-def _replace_on_rank(rank, port, queue):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1")
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def replaced_statistics(rank):
     norm = nn.BatchNorm1d(1)
     replace_statistics(norm, [torch.tensor([[1.0], [3.0]]) if rank == 0 else torch.tensor([[10.0], [20.0]])])
-    queue.put((norm.running_mean.tolist(), norm.running_var.tolist()))
-    dist.destroy_process_group()
+    return norm.running_mean.tolist(), norm.running_var.tolist()
 
 
 def test_two_processes_hold_the_mean_over_both(free_port):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    processes = [context.Process(target=_replace_on_rank, args=(rank, free_port, queue)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    statistics = [queue.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join()
-    assert statistics == [([(2 + 15) / 2], [(2 + 50) / 2])] * 2
+    mean, variance = (2 + 15) / 2, (2 + 50) / 2
+    assert on_two_ranks(replaced_statistics, free_port) == (([mean], [variance]),) * 2

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from wauve_dist.data.decoding import VideoError
 from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.provenance import atomic_write, sha256_of
+from wauve_dist.structures.tables import listed
 
-_MAX_REPORTED_VIDEOS = 20
 _SUFFIX = ".npy"
 _LEFTOVER_AGE_S = 86_400
 _MAKE_ROOM = (
@@ -182,10 +182,7 @@ def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str) -> No
     futures = run_jobs(_write, [(recipe, path) for path, recipe in missing.items()], num_workers, title)
     faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
-        more = len(faults) - _MAX_REPORTED_VIDEOS
-        raise ValueError(
-            "\n".join(sorted(faults)[:_MAX_REPORTED_VIDEOS]) + (f"\n… and {more} more" if more > 0 else "")
-        )
+        raise ValueError(listed(sorted(faults)))
 
 
 def _write(job: tuple[ArrayRecipe, Path]) -> None:

@@ -14,7 +14,14 @@ from wauve_dist.data.scan_sector import find_scan_sector
 from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.provenance import claim_folder
 from wauve_dist.structures.sectors import Sector, listed_sectors
-from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, SECTOR_COLUMNS, read_manifest, write_table
+from wauve_dist.structures.tables import (
+    MANIFEST,
+    MAX_REPORTED_FAULTS,
+    SECTOR_COLUMNS,
+    listed,
+    read_manifest,
+    write_table,
+)
 
 _MAX_DECODED = 1000  # frames from the start; half a minute of sweeping shows where the scan is
 _MAX_EXAMINED = 128  # of these, evenly spread
@@ -47,8 +54,7 @@ def add_sectors(manifest: Path, out: Path, num_workers: int) -> str:
     futures = run_jobs(_find, [Path(rows["path"].iloc[row]) for row in lacking], num_workers, "finding sectors")
     faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
-        more = len(faults) - MAX_REPORTED_FAULTS
-        raise ValueError("\n".join(faults[:MAX_REPORTED_FAULTS]) + (f"\n… and {more} more" if more > 0 else ""))
+        raise ValueError(listed(faults))
     found: list[_Found] = [future.result() for future in futures]
     for row, (sector, _, _) in zip(lacking, found, strict=True):
         sectors[row] = sector

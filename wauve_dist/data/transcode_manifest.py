@@ -23,7 +23,7 @@ from wauve_dist.structures.provenance import (
     write_provenance,
 )
 from wauve_dist.structures.sectors import Sector, listed_sectors
-from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, read_manifest, write_table
+from wauve_dist.structures.tables import MANIFEST, listed, read_manifest, write_table
 
 _CLAIM = "settings.json"
 _MIN_PSNR_RANGE_DB = (30.0, 55.0)  # below, speckle is lost; above, eight bits end
@@ -133,12 +133,9 @@ def _transcode_all(jobs: Sequence[_Job], num_workers: int) -> list[Transcoded]:
     futures = run_jobs(_transcode, jobs, num_workers, "transcoding")
     faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
-        more = len(faults) - MAX_REPORTED_FAULTS
         raise ValueError(
-            "\n".join(faults[:MAX_REPORTED_FAULTS])
-            + (f"\n… and {more} more" if more > 0 else "")
-            + f"\n{len(faults)} of {len(jobs)} videos could not be transcoded, so no manifest was written. Correct "
-            "them or drop their rows, and give the same command again: the others are not made anew."
+            f"{listed(faults)}\n{len(faults)} of {len(jobs)} videos could not be transcoded, so no manifest was "
+            "written. Correct them or drop their rows, and give the same command again: the others are not made anew."
         )
     return [future.result() for future in futures]
 

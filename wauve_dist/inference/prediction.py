@@ -20,11 +20,11 @@ from wauve_dist.structures.sectors import Sector, sectors_of
 from wauve_dist.structures.tables import (
     CLIPS,
     DETECTIONS,
-    MAX_REPORTED_FAULTS,
     PREDICTIONS,
     TRACKS,
     TableError,
     empty_table,
+    listed,
     write_table,
 )
 from wauve_dist.structures.video_scores import video_scores
@@ -151,8 +151,7 @@ def check_videos(videos: pd.DataFrame, sectors: Mapping[str, Sector]) -> list[Vi
         except VideoError as error:
             faults.append(f"Video {video_id!r}: {error}")
     if faults:
-        more = len(faults) - MAX_REPORTED_FAULTS
-        raise VideoError("\n".join(faults[:MAX_REPORTED_FAULTS]) + (f"\n… and {more} more" if more > 0 else ""))
+        raise VideoError(listed(faults))
     return infos
 
 

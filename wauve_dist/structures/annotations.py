@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from wauve_dist.structures.provenance import atomic_write, write_provenance
-from wauve_dist.structures.tables import MAX_REPORTED_FAULTS, TableError
+from wauve_dist.structures.tables import TableError, listed
 
 CATEGORIES = [{"id": 1, "name": "benign"}, {"id": 2, "name": "malignant"}]
 
@@ -170,5 +170,4 @@ def _check(frames: pd.DataFrame, boxes: pd.DataFrame, path: Path) -> None:
                 f"height) leaves its frame of {row.width:g}x{row.height:g} pixels. Clip or remove it."
             )
     if faults:
-        more = len(faults) - MAX_REPORTED_FAULTS
-        raise TableError("\n".join(faults[:MAX_REPORTED_FAULTS]) + (f"\n… and {more} more" if more > 0 else ""))
+        raise TableError(listed(faults))

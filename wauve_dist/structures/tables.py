@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +203,13 @@ def validated(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd
         return schema.validate(table, lazy=True)
     except pa.errors.SchemaErrors as errors:
         lines = _fault_lines(errors.failure_cases, schema, path)
-        raise TableError(
-            "\n".join(lines[:MAX_REPORTED_FAULTS])
-            + (f"\n… and {len(lines) - MAX_REPORTED_FAULTS} more" if len(lines) > MAX_REPORTED_FAULTS else "")
-        ) from None
+        raise TableError(listed(lines)) from None
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Write faults for people, one a line: the first ones, and how many more there are."""
+    more = len(faults) - MAX_REPORTED_FAULTS
+    return "\n".join([*faults[:MAX_REPORTED_FAULTS], *([f"… and {more} more"] if more > 0 else [])])
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
@@ -244,7 +247,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
             for patient, found in splits[splits.map(len) > 1].items()
         ]
     if faults:
-        raise TableError("\n".join(faults[:MAX_REPORTED_FAULTS]))
+        raise TableError(listed(faults))
     return manifest.assign(path=resolved)
 
 
@@ -258,7 +261,7 @@ def _refuse_nan_as_text(table: pd.DataFrame, schema: pa.DataFrameSchema, path: P
         for row in table.index[table[name].str.strip().str.lower().isin(["nan", "+nan", "-nan"])]
     ]
     if faults:
-        raise TableError("\n".join(faults[:MAX_REPORTED_FAULTS]))
+        raise TableError(listed(faults))
 
 
 def _fault_lines(cases: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> list[str]:

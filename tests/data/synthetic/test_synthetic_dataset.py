@@ -95,7 +95,7 @@ def test_the_launcher_answers_a_bad_setting_in_one_line(tmp_path):
     command = [sys.executable, str(LAUNCHER), "synthetic", "--out", str(tmp_path / "data"), "--num-videos", "0"]
     answer = subprocess.run(command, capture_output=True, text=True)
     assert answer.returncode == 1
-    assert answer.stderr.strip() == "--num-videos 0: give 1 or more"
+    assert answer.stderr.strip() == "error: --num-videos 0: give 1 or more"
 
 
 def test_a_used_folder_is_refused(data_set):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from wauve_dist.structures.annotations import Annotations, write_annotations
-from wauve_dist.structures.tables import MANIFEST, MAX_REPORTED_FAULTS, SPLITS, validated, write_table
+from wauve_dist.structures.tables import MANIFEST, SPLITS, listed, validated, write_table
 
 BOX_COLUMNS = ["video_id", "frame", "instance_id", "category_id", "x1", "y1", "x2", "y2"]
 CATEGORY_IDS = {"benign": 1, "malignant": 2}
@@ -66,8 +66,7 @@ def refuse(faults: Sequence[str]) -> None:
         SourceDataError: there are.
     """
     if faults:
-        more = len(faults) - MAX_REPORTED_FAULTS
-        raise SourceDataError("\n".join(faults[:MAX_REPORTED_FAULTS]) + (f"\n… and {more} more" if more > 0 else ""))
+        raise SourceDataError(listed(faults))
 
 
 def _counts(manifest: pd.DataFrame, annotations: Annotations | None) -> list[str]:
