@@ -14,7 +14,7 @@ the background, without boxes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -67,15 +67,9 @@ def to_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         weights: of torchvision's ``FasterRCNN``, by name; what has no counterpart keeps its name.
     """
-    result = {}
-    for name, value in weights.items():
-        module, dot, field = name.rpartition(".")
-        if module == _SCORES:
-            value = value.roll(-1, 0)
-        elif module == _BOXES:
-            value = value[4:]
-        result[f"{module_in_detectron2(module)}{dot}{field}"] = value
-    return result
+    return _laid_out(
+        weights, _TO_DETECTRON2, {_SCORES: lambda value: value.roll(-1, 0), _BOXES: lambda value: value[4:]}
+    )
 
 
 def from_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -84,14 +78,23 @@ def from_detectron2(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         weights: of Detectron2's ``GeneralizedRCNN``, by name; what has no counterpart keeps its name.
     """
+
+    def with_background(value: Tensor) -> Tensor:
+        return torch.cat([value.new_zeros(4, *value.shape[1:]), value])
+
+    return _laid_out(weights, _FROM_DETECTRON2, {_SCORES: lambda value: value.roll(1, 0), _BOXES: with_background})
+
+
+def _laid_out(
+    weights: Mapping[str, Tensor], names: Mapping[str, str], changes: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, Tensor]:
+    """Rename the modules of tensors, and change the tensors of some, which are named as before."""
     result = {}
     for name, value in weights.items():
         module, dot, field = name.rpartition(".")
-        if module == _SCORES:
-            value = value.roll(1, 0)
-        elif module == _BOXES:
-            value = torch.cat([value.new_zeros(4, *value.shape[1:]), value])
-        result[f"{_FROM_DETECTRON2.get(module, module)}{dot}{field}"] = value
+        if module in changes:
+            value = changes[module](value)
+        result[f"{names.get(module, module)}{dot}{field}"] = value
     return result
 
 
