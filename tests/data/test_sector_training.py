@@ -10,7 +10,7 @@ from barcodes import write_video
 from wauve_dist.data import crop_cache
 from wauve_dist.data.array_cache import cached_arrays
 from wauve_dist.data.crop_cache import crop_recipes
-from wauve_dist.data.crops import CROP_VERSION, crop_roi
+from wauve_dist.data.crops import CROP_VERSIONS, crop_roi
 from wauve_dist.data.datamodules import ClipDataModule, FrameDataModule
 from wauve_dist.data.decoding import VideoError, decode_frames
 from wauve_dist.structures.annotations import Annotations, write_annotations
@@ -143,11 +143,11 @@ def test_another_sector_or_version_of_the_cropping_gives_crops_another_name(fold
         return cached_arrays(list(recipes.values()), tmp_path, 0, "Crops")[0]
 
     paths = [path(), path(v0=SECTOR), path(v0=SECTOR._replace(x2=SECTOR.x2 - 1))]
-    monkeypatch.setattr(crop_cache, "CROP_VERSION", CROP_VERSION + 1)
+    monkeypatch.setattr(crop_cache, "CROP_VERSIONS", {"pyav": CROP_VERSIONS["pyav"] + 1})
     assert len({*paths, path()}) == 4
 
 
-# What each version of the cropping makes of the same frame. Where crop_roi gives other pixels, raise the version.
+# What each version of the cropping makes of the same frame. Where crop_roi gives other pixels, raise the versions.
 CROPS_OF_VERSION = {1: "25759ef6a1f6cd42"}
 
 
@@ -155,4 +155,4 @@ def test_other_pixels_need_another_version_of_the_cropping():
     frame = np.random.default_rng(5).integers(0, 256, (90, 120), np.uint8)
     boxes = [(30, 20, 70, 50), (3.3, 40.8, 25.1, 88.6), (100, 10, 140, 30), (50.5, 50.5, 53, 52)]
     crops = [crop_roi(frame, np.array(box), 24, context) for box in boxes for context in (1.0, 1.5)]
-    assert hashlib.sha256(np.stack(crops).tobytes()).hexdigest()[:16] == CROPS_OF_VERSION[CROP_VERSION]
+    assert hashlib.sha256(np.stack(crops).tobytes()).hexdigest()[:16] == CROPS_OF_VERSION[CROP_VERSIONS["pyav"]]

@@ -1,9 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from spots import BrightnessClassifier, sweep
 
 from wauve_dist.data.crops import crop_roi
+from wauve_dist.data.track_crops import cut_frames
 from wauve_dist.inference.heat_maps import HeatMaps, find_maps, place
 from wauve_dist.inference.pipeline import score_tracks
 from wauve_dist.models.class_activation import even_grid, interpolation, strided_grid
@@ -64,8 +67,9 @@ def test_maps_show_where_in_the_frame_and_when_the_clip_was_bright():
     box = {"x1": 20.0, "y1": 30.0, "x2": 52.0, "y2": 62.0}
     tracks = pd.DataFrame({"track_id": 0, "frame": range(2, 12), **box, "score": 0.9, "interpolated": False})
     classifier = BrightnessClassifier()
-    clips = score_tracks(frames, tracks, classifier, batch_size=4)
-    maps = find_maps(frames, tracks, clips, classifier, batch_size=4)
+    cut = partial(cut_frames, frames)
+    clips = score_tracks(cut, tracks, classifier, batch_size=4)
+    maps = find_maps(cut, tracks, clips, classifier, batch_size=4)
     assert list(maps.cells) == [Clip(0, 0, 2)]
     [cells] = maps.cells.values()
     assert cells.shape == (4, 4, 4)
@@ -87,5 +91,6 @@ def test_one_scale_for_the_whole_video():
 
 def test_a_video_without_clips_has_no_maps():
     tracks, classifier = empty_table(TRACKS), BrightnessClassifier()
-    clips = score_tracks(sweep(4, []), tracks, classifier, batch_size=4)
-    assert find_maps(sweep(4, []), tracks, clips, classifier, batch_size=4).cells == {}
+    cut = partial(cut_frames, sweep(4, []))
+    clips = score_tracks(cut, tracks, classifier, batch_size=4)
+    assert find_maps(cut, tracks, clips, classifier, batch_size=4).cells == {}

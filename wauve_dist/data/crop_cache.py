@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wauve_dist.data.crops import CROP_VERSION, track_crops
-from wauve_dist.data.decoding import Decoder, VideoError, decode_frames
+from wauve_dist.data.crops import CROP_VERSIONS
+from wauve_dist.data.decoding import Decoder, VideoError
+from wauve_dist.data.track_crops import cut_video
 from wauve_dist.structures.sectors import Sector
 
 _BOX_COLUMNS = ["x1", "y1", "x2", "y2"]
@@ -28,7 +29,7 @@ class CropRecipe(NamedTuple):
         boxes_xyxy: float [T, 4]; rows in order of track, then of frame.
         size: side of a crop, S pixels.
         context: see ``crops.crop_roi``.
-        decoder: of the video; part of what names the crops, for pixels may differ by a grey level.
+        decoder: of the video; part of what names the crops, for pixels may differ by some grey levels.
         sector: of the video; crops are black outside. None shows the whole screen.
     """
 
@@ -45,7 +46,7 @@ class CropRecipe(NamedTuple):
     def settings(self) -> dict[str, object]:
         """All but the video, and the version of the code that cuts."""
         settings = {name: value for name, value in self._asdict().items() if name != "video"}
-        return {**settings, "version": CROP_VERSION}
+        return {**settings, "version": CROP_VERSIONS[self.decoder]}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,10 +59,9 @@ class CropRecipe(NamedTuple):
         tracks = pd.DataFrame(self.boxes_xyxy, columns=_BOX_COLUMNS)
         tracks = tracks.assign(track_id=self.track_ids, frame=self.frames)
         try:
-            for track_id, frame, crop in track_crops(
-                decode_frames(self.video, self.decoder, self.sector), tracks, self.size, self.context
-            ):
-                array[row_of[track_id, frame]] = crop
+            for cut in cut_video(self.video, tracks, self.size, self.context, self.decoder, self.sector):
+                for track_id, frame, crop in cut.crops:
+                    array[row_of[track_id, frame]] = crop
         except VideoError:
             raise
         except ValueError as error:

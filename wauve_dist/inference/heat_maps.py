@@ -5,7 +5,7 @@ Shapes: T frames of a clip; T', H', W' cells of its map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from wauve_dist.data.crops import roi_square
-from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.data.track_crops import FrameCutter
 from wauve_dist.inference.drawing import BoxXyxy
 from wauve_dist.inference.pipeline import Classifier, batches, cut_clips
 from wauve_dist.models.class_activation import CellGrid, cell_grid, even_grid, interpolation
@@ -91,7 +91,7 @@ class PlacedMap(NamedTuple):
 
 
 def find_maps(
-    frames: Iterable[GreyFrame],
+    cut: FrameCutter,
     tracks: pd.DataFrame,
     clips: pd.DataFrame,
     classifier: Classifier,
@@ -100,7 +100,7 @@ def find_maps(
     """Compute the maps of clips that have been scored; holds the frames of one batch of clips at a time.
 
     Args:
-        frames: grey uint8 [H, W], all frames of the video in order.
+        cut: cuts boxes out of the video.
         tracks: rows of ``tracks.parquet`` of this video.
         clips: rows of ``clips.parquet`` of this video.
         classifier: that scored them.
@@ -108,7 +108,7 @@ def find_maps(
     """
     chosen = [Clip(*row) for row in clips[list(Clip._fields)].itertuples(index=False)]
     cells: dict[Clip, Float32Array] = {}
-    for batch in batches(cut_clips(frames, tracks, chosen, classifier), batch_size):
+    for batch in batches(cut_clips(cut, tracks, chosen, classifier), batch_size):
         crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
         with torch.inference_mode():
             maps = classifier.classifier.maps(crops).float().cpu().numpy()

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor
 
-from wauve_dist.data.crops import track_crops
 from wauve_dist.data.decoding import GreyFrame
+from wauve_dist.data.track_crops import FrameCutter
 from wauve_dist.models.classifiers.clip_classifier import ClipClassifier, ClipScores
 from wauve_dist.structures.boxes import Detections
 from wauve_dist.structures.clips import Clip, ClipRule
@@ -121,7 +121,7 @@ def find_lesions(
 
 
 def score_tracks(
-    frames: Iterable[GreyFrame],
+    cut: FrameCutter,
     tracks: pd.DataFrame,
     classifier: Classifier,
     batch_size: int,
@@ -131,7 +131,7 @@ def score_tracks(
     """Cut the clips that the classifier judges and score each; holds the clips of one batch at a time.
 
     Args:
-        frames: grey uint8 [H, W], all frames of one video in order.
+        cut: cuts boxes out of one video.
         tracks: of that video, as ``find_lesions`` gives them.
         classifier: scores the clips.
         batch_size: clips a call of the classifier.
@@ -145,7 +145,7 @@ def score_tracks(
     rows: list[Clip] = []
     clips = classifier.clip_rule.clips(tracks, key_frames)
     found: list[ClipScores] = []
-    for batch in batches(cut_clips(frames, tracks, clips, classifier), batch_size):
+    for batch in batches(cut_clips(cut, tracks, clips, classifier), batch_size):
         crops = torch.from_numpy(np.stack([crops for _, crops in batch])).to(classifier.device)
         found.append(classifier.score_clips(crops, facts))
         rows += [clip for clip, _ in batch]
@@ -163,12 +163,12 @@ def _united(parts: Iterable[Tensor]) -> NDArray[np.float64]:
 
 
 def cut_clips(
-    frames: Iterable[GreyFrame], tracks: pd.DataFrame, clips: Sequence[Clip], classifier: Classifier
+    cut: FrameCutter, tracks: pd.DataFrame, clips: Sequence[Clip], classifier: Classifier
 ) -> Iterator[tuple[Clip, NDArray[np.uint8]]]:
     """Cut clips out of the frames that go by.
 
     Args:
-        frames: grey uint8 [H, W], all frames of one video in order.
+        cut: cuts boxes out of one video.
         tracks: of that video.
         clips: of these tracks.
         classifier: says how long a clip is and how its crops are cut.
@@ -182,11 +182,12 @@ def cut_clips(
     judged = np.fromiter((box in clip_of for box in boxes), np.bool_, len(tracks))
     size, context = classifier.hparams.crop_size, classifier.hparams.roi_context
     gathered: dict[Clip, list[NDArray[np.uint8]]] = defaultdict(list)
-    for track_id, frame, crop in track_crops(frames, tracks[judged], size, context):
-        clip = clip_of[track_id, frame]
-        gathered[clip].append(crop)
-        if len(gathered[clip]) == length:
-            yield clip, np.stack(gathered.pop(clip))
+    for cut_frame in cut(tracks[judged], size, context):
+        for track_id, frame, crop in cut_frame.crops:
+            clip = clip_of[track_id, frame]
+            gathered[clip].append(crop)
+            if len(gathered[clip]) == length:
+                yield clip, np.stack(gathered.pop(clip))
 
 
 def batches(items: Iterable[T], batch_size: int) -> Iterator[list[T]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from wauve_dist.data.decoding import GreyFrame
+_Passing = TypeVar("_Passing")
 
 
 class _SpeedColumn(ProgressColumn):
@@ -41,8 +42,8 @@ class FrameProgress(Progress):
         """Count a whole video that another process has done."""
         self.update(self._task, description=video_id, advance=num_frames)
 
-    def count(self, frames: Iterator[GreyFrame]) -> Iterator[GreyFrame]:
-        """Pass frames through, counting them."""
+    def count(self, frames: Iterator[_Passing]) -> Iterator[_Passing]:
+        """Pass frames through, whole or cut, counting them."""
         for frame in frames:
             yield frame
             self.advance(self._task)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import pandas as pd
 
+from wauve_dist.data.crops import CutFrame
 from wauve_dist.data.decoding import Decoder, GreyFrame, VideoInfo, decode_frames
+from wauve_dist.data.track_crops import cut_video
 from wauve_dist.inference.annotator import Annotator
 from wauve_dist.inference.contact_sheet import draw_contact_sheet, extreme_clips, frames_of
 from wauve_dist.inference.heat_maps import find_maps
@@ -19,6 +21,8 @@ from wauve_dist.inference.thumbnails import draw_thumbnail, most_confident_box
 from wauve_dist.structures.sectors import Sector
 from wauve_dist.structures.video_scores import video_scores
 from wauve_dist.tracking.linker import LinkerSettings
+
+_Passing = TypeVar("_Passing")
 
 
 class Models(NamedTuple):
@@ -44,7 +48,7 @@ class PredictionSettings:
             operating point is chosen in the evaluation.
         model: name that predictions.csv gives to its maker.
         overlay: also write overlays/<video_id>.mp4 and contact_sheets/<video_id>.jpg.
-        decoder: of the videos (see ``decoding.decode_frames``).
+        decoder: decodes the videos and cuts the clips (see ``decoding.decode_frames`` and ``track_crops.cut_video``).
 
     Raises:
         ValueError: a setting outside its range.
@@ -94,7 +98,11 @@ class VideoRows(NamedTuple):
     clips: pd.DataFrame | None
 
 
-FrameCounter = Callable[[Iterator[GreyFrame]], Iterator[GreyFrame]]
+class FrameCounter(Protocol):
+    """Counts frames that go by, whole or cut, to show progress."""
+
+    def __call__(self, frames: Iterator[_Passing], /) -> Iterator[_Passing]:
+        """Pass frames through."""
 
 
 def predict_video(
@@ -108,51 +116,50 @@ def predict_video(
         settings: see there.
         folder: gets thumbnails/<video_id>.jpg and, if asked, overlays/<video_id>.mp4 and
             contact_sheets/<video_id>.jpg.
-        count: passes frames through, to show progress.
+        count: counts the frames of all passes.
     """
-
-    def frames() -> Iterator[GreyFrame]:
-        return count(decode_frames(video.path, settings.decoder, video.sector))
-
     detections, tracks = None, video.tracks
     if tracks is None:
         assert models.detector is not None, "a video without tracks needs a detector"
-        found = find_lesions(frames(), models.detector, settings.batch_size, settings.linker, video.sector)
+        frames = count(decode_frames(video.path, settings.decoder, video.sector))
+        found = find_lesions(frames, models.detector, settings.batch_size, settings.linker, video.sector)
         detections, tracks = (rows.assign(video_id=video.video_id) for rows in found)
     if models.classifier is None:
         return VideoRows(detections, tracks, None)
     box = most_confident_box(tracks)
     # Without a lesion the picture shows the middle of the sweep.
     wanted = video.info.num_frames // 2 if box is None else int(box["frame"])
-    shown = _Kept(frames(), {wanted})
-    clips = score_tracks(shown, tracks, models.classifier, settings.batch_size, video.key_frames, video.facts)
+    shown = _Pass(video, settings.decoder, {wanted}, count)
+    clips = score_tracks(shown.cut, tracks, models.classifier, settings.batch_size, video.key_frames, video.facts)
     clips = clips.assign(video_id=video.video_id)
     score = None if clips.empty else float(video_scores(clips).iloc[0])
     picture = draw_thumbnail(shown.kept[wanted], box, score, settings.call_threshold)
     picture.save(_new_file(folder / "thumbnails" / f"{video.video_id}.jpg"), quality=90)
     if settings.overlay:
-        _draw_maps(video, frames, tracks, clips, models.classifier, settings, folder)
+        _draw_maps(video, tracks, clips, models.classifier, settings, folder, count)
     return VideoRows(detections, tracks, clips)
 
 
 def _draw_maps(
     video: Video,
-    frames: Callable[[], Iterator[GreyFrame]],
     tracks: pd.DataFrame,
     clips: pd.DataFrame,
     classifier: Classifier,
     settings: PredictionSettings,
     folder: Path,
+    count: FrameCounter,
 ) -> None:
     """Write a video's overlay and contact sheet, in one pass over its frames for the maps and one to draw them."""
     clip_length = classifier.clip_rule.clip_length
-    kept = _Kept(frames(), set() if clips.empty else frames_of(extreme_clips(clips), clip_length))
-    maps = find_maps(kept, tracks, clips, classifier, settings.batch_size)
+    wanted = set() if clips.empty else frames_of(extreme_clips(clips), clip_length)
+    shown = _Pass(video, settings.decoder, wanted, count)
+    maps = find_maps(shown.cut, tracks, clips, classifier, settings.batch_size)
     annotator = Annotator(tracks, clips, maps, settings.call_threshold)
-    sheet = draw_contact_sheet(video.video_id, kept.kept, tracks, annotator)
+    sheet = draw_contact_sheet(video.video_id, shown.kept, tracks, annotator)
     sheet.save(_new_file(folder / "contact_sheets" / f"{video.video_id}.jpg"), quality=92)
     path = _new_file(folder / "overlays" / f"{video.video_id}.mp4")
-    write_overlay(path, video.video_id, frames(), video.info, annotator)
+    frames = count(decode_frames(video.path, settings.decoder, video.sector))
+    write_overlay(path, video.video_id, frames, video.info, annotator)
 
 
 def _new_file(path: Path) -> Path:
@@ -160,24 +167,27 @@ def _new_file(path: Path) -> Path:
     return path
 
 
-class _Kept(Iterator[GreyFrame]):
-    """Frames that pass by, some of which are kept.
+class _Pass:
+    """A pass over a video that cuts boxes and keeps some frames.
 
     Args:
-        frames: all frames of a video.
-        wanted: numbers of those to keep.
+        video: that is passed over.
+        decoder: of it.
+        wanted: numbers of the frames to keep.
+        count: counts the frames.
 
     Attributes:
-        kept: number to frame, of those wanted that have passed.
+        kept: number to frame, uint8 [H, W], of those wanted that have gone by.
     """
 
-    def __init__(self, frames: Iterator[GreyFrame], wanted: Set[int]) -> None:
+    def __init__(self, video: Video, decoder: Decoder, wanted: Set[int], count: FrameCounter) -> None:
         self.kept: dict[int, GreyFrame] = {}
-        self._numbered = enumerate(frames)
-        self._wanted = wanted
+        self._video, self._decoder, self._wanted, self._count = video, decoder, wanted, count
 
-    def __next__(self) -> GreyFrame:
-        number, frame = next(self._numbered)
-        if number in self._wanted:
-            self.kept[number] = frame
-        return frame
+    def cut(self, tracks: pd.DataFrame, size: int, context: float) -> Iterator[CutFrame]:
+        """See ``track_crops.FrameCutter``."""
+        path, sector = self._video.path, self._video.sector
+        for frame in self._count(cut_video(path, tracks, size, context, self._decoder, sector, self._wanted)):
+            if frame.whole is not None:
+                self.kept[frame.number] = frame.whole
+            yield frame

@@ -8,11 +8,13 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import TypeVar
 
-from wauve_dist.data.decoding import GreyFrame
 from wauve_dist.inference.progress import FrameProgress
 from wauve_dist.inference.video_prediction import Models, PredictionSettings, Video, VideoRows, predict_video
 from wauve_dist.structures.clips import require_key_frames
+
+_Passing = TypeVar("_Passing")
 
 LoadModels = Callable[[int], Models]
 """Takes the number of the process, from 0, that the models are for."""
@@ -91,5 +93,5 @@ def _predict(video: Video, settings: PredictionSettings, folder: Path) -> VideoR
     return predict_video(video, _models, settings, folder, _uncounted)
 
 
-def _uncounted(frames: Iterator[GreyFrame]) -> Iterator[GreyFrame]:
+def _uncounted(frames: Iterator[_Passing]) -> Iterator[_Passing]:
     return frames

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,8 @@ def decode_frames(path: Path, decoder: Decoder = "pyav", sector: Sector | None =
 
     Args:
         path: a video file, an image (a video of one frame) or a folder of images (sorted by name).
-        decoder: "pyav" decodes every codec of FFmpeg on the CPU; "dali" decodes on this process's GPU (NVDEC), or,
-            where torch sees none, MJPEG, VP8 and VP9 on the CPU.
+        decoder: "pyav" decodes every codec of FFmpeg on the CPU; "dali" decodes on ``decoding_gpu`` (NVDEC), or, where
+            there is none, MJPEG, VP8 and VP9 on the CPU.
         sector: all of a frame that may be seen; the rest comes out black. None shows the whole.
 
     Yields:
@@ -29,13 +29,28 @@ def decode_frames(path: Path, decoder: Decoder = "pyav", sector: Sector | None =
         VideoError: see ``pyav.decode_frames`` and ``dali.decode_frames``; or the sector leaves the frames. Frames
             before the fault have been yielded.
     """
-    if decoder == "pyav":
-        frames = pyav.decode_frames(path)
-    else:
+    frames = pyav.decode_frames(path) if decoder == "pyav" else dali.decode_frames(path, decoding_gpu())
+    return frames if sector is None else _blackened(frames, sector, path)
+
+
+def decoding_gpu() -> int | None:
+    """Return where DALI decodes: the CUDA device that this thread has set in torch, None where torch sees none."""
+    import torch
+
+    return torch.cuda.current_device() if torch.cuda.is_available() else None
+
+
+def take_gpu(gpus: Sequence[int], worker: int) -> None:
+    """Set this thread's CUDA device for a worker that decodes, so that workers take turns on the devices.
+
+    Args:
+        gpus: their numbers; without any nothing is set.
+        worker: its number, from 0.
+    """
+    if gpus:
         import torch
 
-        frames = dali.decode_frames(path, torch.cuda.current_device() if torch.cuda.is_available() else None)
-    return frames if sector is None else _blackened(frames, sector, path)
+        torch.cuda.set_device(gpus[worker % len(gpus)])
 
 
 def _blackened(frames: Iterator[GreyFrame], sector: Sector, path: Path) -> Iterator[GreyFrame]:

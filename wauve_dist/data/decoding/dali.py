@@ -38,12 +38,31 @@ def decode_frames(path: Path, gpu: int | None) -> Iterator[GreyFrame]:
         uint8 [H, W]. Frame k is PyAV's frame k; of grey videos, its pixels are within 2 grey levels of PyAV's.
 
     Raises:
-        VideoError: the video is damaged, DALI cannot decode its codec there, or does not yield the frames it holds.
-            Damage inside a frame may be concealed by NVDEC: ``launch/doctor.py`` decodes every frame and finds it.
+        VideoError: see ``decode_batches``.
     """
     if is_images(path):
         yield from decode_images(path)
         return
+    for batch in decode_batches(path, gpu):
+        frames = batch.as_cpu()
+        for index in range(len(frames)):
+            yield on_host(frames[index])
+
+
+def decode_batches(path: Path, gpu: int | None) -> Iterator[Any]:
+    """Yield all frames of a video file, a few at a time, where DALI has decoded them.
+
+    Args:
+        path: of the file.
+        gpu: see ``decode_frames``.
+
+    Yields:
+        DALI's TensorList of up to 16 frames, uint8 [H, W, 1] each, in the memory of the GPU if there is one.
+
+    Raises:
+        VideoError: the video is damaged, DALI cannot decode its codec there, or does not yield the frames it holds.
+            Damage inside a frame may be concealed by NVDEC: ``launch/doctor.py`` decodes every frame and finds it.
+    """
     info = check_video(path)
     where, codecs = ("CPU", _CPU_CODECS) if gpu is None else ("GPU", _GPU_CODECS)
     if info.codec not in codecs:
@@ -62,29 +81,45 @@ def decode_frames(path: Path, gpu: int | None) -> Iterator[GreyFrame]:
                 f"{path}: DALI stopped after {num_frames} of {info.num_frames} frames. Examine it with "
                 f"launch/doctor.py, or use --decoder pyav. DALI says: {_reason(error)}"
             ) from error
-        for frame in np.asarray(batch.as_cpu().at(0))[..., 0]:
-            if frame.shape != (info.height, info.width):
-                raise VideoError(
-                    f"{path}: DALI yields frames of {frame.shape[1]}x{frame.shape[0]} pixels in place of "
-                    f"{info.width}x{info.height}. Use --decoder pyav."
-                )
-            num_frames += 1
-            yield np.ascontiguousarray(frame)
+        height, width, _ = batch[0].shape()
+        if (width, height) != (info.width, info.height):
+            raise VideoError(
+                f"{path}: DALI yields frames of {width}x{height} pixels in place of {info.width}x{info.height}. "
+                "Use --decoder pyav."
+            )
+        num_frames += len(batch)
+        yield batch
     if num_frames > info.num_frames:
         raise VideoError(f"{path}: DALI yields {num_frames} frames, it holds {info.num_frames}. Use --decoder pyav.")
 
 
-def _pipeline(gpu: int | None) -> Any:
+def on_host(frame: Any) -> GreyFrame:
+    """Bring one of DALI's tensors, uint8 [H, W, 1], into this process's memory: uint8 [H, W]."""
+    return np.ascontiguousarray(np.asarray(frame.as_cpu())[..., 0])
+
+
+def import_dali() -> Any:
+    """Return ``nvidia.dali``, which is typed in part only, and not installed everywhere.
+
+    Raises:
+        ValueError: it is not; says how to install it.
+    """
     try:
-        nvidia_dali: Any = import_module("nvidia.dali")  # typed in part only, and not installed everywhere
+        return import_module("nvidia.dali")
     except ImportError as error:
         raise ValueError("--decoder dali needs NVIDIA DALI: pip install 'wauve-dist[gpu]'") from error
-    pipeline = nvidia_dali.Pipeline(batch_size=1, num_threads=1, device_id=gpu, prefetch_queue_depth=1)
+
+
+def _pipeline(gpu: int | None) -> Any:
+    nvidia_dali = import_dali()
+    # A batch of single frames rather than a sequence: what works on frames later may treat each its own way.
+    pipeline = nvidia_dali.Pipeline(batch_size=_NUM_BUFFERED, num_threads=1, device_id=gpu, prefetch_queue_depth=1)
     with pipeline:
         fn, types = nvidia_dali.fn, nvidia_dali.types
         device = "cpu" if gpu is None else "mixed"
-        frames = fn.experimental.inputs.video(name=_INPUT, sequence_length=_NUM_BUFFERED, device=device)
-        pipeline.set_outputs(fn.color_space_conversion(frames, image_type=types.RGB, output_type=types.GRAY))
+        frames = fn.experimental.inputs.video(name=_INPUT, sequence_length=1, device=device)
+        grey = fn.color_space_conversion(frames, image_type=types.RGB, output_type=types.GRAY)
+        pipeline.set_outputs(fn.squeeze(grey, axis_names="F"))
     pipeline.build()
     return pipeline
 
