@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         "--decoder",
         choices=("pyav", "dali"),
         default="pyav",
-        help="of videos: on the CPU, or NVIDIA DALI on the GPU (default: pyav)",
+        help="decodes and cuts crops: PyAV on the CPU, or NVIDIA DALI on the GPU (default: pyav)",
     )
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames or clips at a time (default: 8)")
     parser.add_argument(

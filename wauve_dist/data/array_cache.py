@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,7 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from wauve_dist.data.decoding import VideoError
+from wauve_dist.data.decoding import VideoError, take_gpu
 from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.provenance import atomic_write, sha256_of
 from wauve_dist.structures.tables import listed
@@ -67,7 +67,12 @@ class CacheFullError(OSError):
 
 
 def cached_arrays(
-    recipes: Sequence[ArrayRecipe], cache_dir: Path, num_workers: int, title: str, max_gb: float | None = None
+    recipes: Sequence[ArrayRecipe],
+    cache_dir: Path,
+    num_workers: int,
+    title: str,
+    max_gb: float | None = None,
+    gpus: Sequence[int] = (),
 ) -> list[Path]:
     """Return the .npy of every recipe, after building those that are missing.
 
@@ -77,6 +82,7 @@ def cached_arrays(
         num_workers: processes that decode; 0 decodes in this one.
         title: what the progress bar calls the work.
         max_gb: most that all arrays in ``cache_dir`` may take, 1e9 bytes; None takes what the disk has.
+        gpus: CUDA devices to decode on, if the recipes' decoder does; the processes take turns on them.
 
     Raises:
         CacheFullError: the missing arrays do not fit, which is known before any is made, or the disk filled up since.
@@ -90,7 +96,7 @@ def cached_arrays(
         cache_dir.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(cache_dir)
         _check_room(missing.values(), cache_dir, max_gb)
-        _build(missing, num_workers, title)
+        _build(missing, num_workers, title, gpus)
     return paths
 
 
@@ -178,8 +184,9 @@ def _check_room(recipes: Iterable[ArrayRecipe], cache_dir: Path, max_gb: float |
         )
 
 
-def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str) -> None:
-    futures = run_jobs(_write, [(recipe, path) for path, recipe in missing.items()], num_workers, title)
+def _build(missing: dict[Path, ArrayRecipe], num_workers: int, title: str, gpus: Sequence[int]) -> None:
+    jobs = [(recipe, path) for path, recipe in missing.items()]
+    futures = run_jobs(_write, jobs, num_workers, title, partial(take_gpu, gpus))
     faults = [str(error) for future in futures if (error := future.exception()) is not None]
     if faults:
         raise ValueError(listed(sorted(faults)))

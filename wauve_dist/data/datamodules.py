@@ -56,7 +56,7 @@ class ClipDataModule(StudyDataModule):
         roi_context: side of the crop over the longer side of the lesion's box.
         clips_per_video: clips drawn per training video and epoch.
         batch_size: clips per process.
-        num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
+        num_workers: loading processes per process; as many as a node then has fill the cache. 0 works without others.
         seed: of order, draws and augmentation.
         cache_dir: where crops are kept; shared by runs. None keeps nothing on disk: clips are the same, but whole
             videos are decoded for them again and again.
@@ -70,7 +70,7 @@ class ClipDataModule(StudyDataModule):
         attention_pooling: for a classifier that weighs the clips of a video (see ``ClassificationTask``): the training
             clips of a video stay together in one batch.
         clip_length: frames of a clip; the training command takes it from the network.
-        decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
+        decoder: decodes the videos and cuts the crops, "pyav" or "dali" (see ``track_crops.cut_video``).
         cache_max_gb: most that ``cache_dir`` may hold, 1e9 bytes; None takes what its disk has.
     """
 
@@ -95,8 +95,7 @@ class ClipDataModule(StudyDataModule):
         decoder: Decoder = "pyav",
         cache_max_gb: float | None = None,
     ) -> None:
-        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb)
-        self._decoder = decoder
+        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb, decoder)
         self._tracks, self._crop_size, self._roi_context = Path(tracks), crop_size, roi_context
         self._clips_per_video = clips_per_video
         self._clip_rule = ClipRule(clip_length, inputs, key_frames)
@@ -257,7 +256,7 @@ class FrameDataModule(StudyDataModule):
         frames_per_video: most frames per video, evenly spaced over its annotated ones, so that a long video does
             not drown a short one.
         batch_size: frames per process.
-        num_workers: loading processes per process, and processes that fill the cache; 0 works without others.
+        num_workers: loading processes per process; as many as a node then has fill the cache. 0 works without others.
         seed: of order and augmentation.
         cache_dir: where frames are kept; shared by runs. None keeps nothing on disk (see ``ClipDataModule``).
         decoder: of the videos, "pyav" or "dali" (see ``decoding.decode_frames``).
@@ -276,8 +275,7 @@ class FrameDataModule(StudyDataModule):
         decoder: Decoder = "pyav",
         cache_max_gb: float | None = None,
     ) -> None:
-        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb)
-        self._decoder = decoder
+        super().__init__(manifest, batch_size, num_workers, seed, cache_dir, cache_max_gb, decoder)
         self._annotations, self._frames_per_video = Path(annotations), frames_per_video
         self._stored: dict[str, list[StoredFrame]] = {}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from wauve_dist.data.decoding import take_gpu
 from wauve_dist.data.samplers import TrainingSampler
 
 _Batch = TypeVar("_Batch")
@@ -44,20 +46,24 @@ class ResumableLoader(DataLoader[_Batch], Generic[_Batch]):
         self._training_sampler.start_at(state["epoch"], state["num_batches"] * self.batch_size)
 
 
-def loader_options(batch_size: int, num_workers: int) -> dict[str, Any]:
+def loader_options(batch_size: int, num_workers: int, decode_on: Sequence[int] | None = None) -> dict[str, Any]:
     """Return the options of a ``DataLoader`` for data sets that return whole batches (``__getitems__``).
 
     Args:
         batch_size: of this rank.
         num_workers: loading processes; 0 loads in this one.
+        decode_on: for workers that decode with DALI, the CUDA devices, if any, that they do it on; None for others.
     """
+    # A forked process cannot use CUDA once its parent has.
+    spawned = {"multiprocessing_context": "spawn"} if decode_on is not None and num_workers > 0 else {}
     return {
         "batch_size": batch_size,
         "num_workers": num_workers,
         "collate_fn": _as_is,
-        "worker_init_fn": _outlive_signals,
+        "worker_init_fn": partial(_start_worker, decode_on or ()),
         "pin_memory": torch.cuda.is_available(),
         "persistent_workers": num_workers > 0,
+        **spawned,
     }
 
 
@@ -66,7 +72,8 @@ def _as_is(batch: _Batch) -> _Batch:
     return batch
 
 
-def _outlive_signals(_: int) -> None:
-    """Serve the trainer to its end: Slurm signals every process of a job, and a last step still needs its batch."""
+def _start_worker(decode_on: Sequence[int], worker: int) -> None:
+    take_gpu(decode_on, worker)
+    # Serve the trainer to its end: Slurm signals every process of a job, and a last step still needs its batch.
     for stop_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(stop_signal, signal.SIG_IGN)

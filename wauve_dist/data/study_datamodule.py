@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import ParallelStrategy
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from wauve_dist.data.array_cache import ArrayRecipe, OnlineArray, cached_arrays
 from wauve_dist.data.batches import ClipBatch, FrameBatch
+from wauve_dist.data.decoding import Decoder, decoding_gpu
 from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import EvaluationSampler, TrainingSampler
 from wauve_dist.structures.sectors import Sector, sectors_of
@@ -36,10 +38,11 @@ class StudyDataModule(pl.LightningDataModule):
         seed: int,
         cache_dir: str | None,
         cache_max_gb: float | None,
+        decoder: Decoder,
     ) -> None:
         super().__init__()
         self._manifest, self._cache_dir = Path(manifest), None if cache_dir is None else Path(cache_dir)
-        self._cache_max_gb = cache_max_gb
+        self._cache_max_gb, self._decoder = cache_max_gb, decoder
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
         self._known: set[str] = set()
         self._sectors: dict[str, Sector] = {}
@@ -78,8 +81,29 @@ class StudyDataModule(pl.LightningDataModule):
         """Say where each recipe's array comes from, after filling the cache if there is one."""
         if self._cache_dir is None:
             return {video_id: OnlineArray(recipe) for video_id, recipe in recipes.items()}
-        paths = cached_arrays(list(recipes.values()), self._cache_dir, self._num_workers, title, self._cache_max_gb)
+        # One process of a node fills the cache, while the others and their devices wait for it.
+        num_workers = self._num_workers * (self.trainer.num_devices if self.trainer else 1)
+        gpus = self._gpus() if self._decoder == "dali" else []
+        paths = cached_arrays(list(recipes.values()), self._cache_dir, num_workers, title, self._cache_max_gb, gpus)
         return dict(zip(recipes, paths, strict=True))
+
+    def _gpus(self) -> list[int]:
+        """Return the CUDA devices that this run has on this node; without a trainer on them, the current one if any."""
+        strategy = self.trainer.strategy if self.trainer else None
+        devices = [] if strategy is None else [strategy.root_device]
+        if isinstance(strategy, ParallelStrategy):
+            devices = strategy.parallel_devices or []
+        gpus = [device.index for device in devices if device.type == "cuda"]
+        return gpus or self._own_gpu()
+
+    @staticmethod
+    def _own_gpu() -> list[int]:
+        gpu = decoding_gpu()
+        return [] if gpu is None else [gpu]
+
+    def _loader_options(self) -> dict[str, Any]:
+        decodes = self._decoder == "dali" and self._cache_dir is None
+        return loader_options(self._batch_size, self._num_workers, self._own_gpu() if decodes else None)
 
     @staticmethod
     def _report_missing(split: str, rows: pd.DataFrame, found: set[str], what: str, source: Path) -> None:
@@ -143,8 +167,7 @@ class StudyDataModule(pl.LightningDataModule):
 
     def _training_loader(self, dataset: Dataset[_Batch]) -> DataLoader[_Batch]:
         sampler = self._training_sampler()
-        options = loader_options(self._batch_size, self._num_workers)
-        self._resumable_loader = ResumableLoader(dataset, sampler, **options)
+        self._resumable_loader = ResumableLoader(dataset, sampler, **self._loader_options())
         if self._position is not None:
             self._resumable_loader.load_state_dict(self._position)
         return self._resumable_loader
@@ -160,7 +183,7 @@ class StudyDataModule(pl.LightningDataModule):
                 "Use fewer devices (--trainer.devices) or more data."
             )
         sampler = EvaluationSampler(num_samples, rank, world_size)
-        return DataLoader(dataset, sampler=sampler, **loader_options(self._batch_size, self._num_workers))
+        return DataLoader(dataset, sampler=sampler, **self._loader_options())
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

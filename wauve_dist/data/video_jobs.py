@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,8 +16,16 @@ _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
+def _just_start(_: int) -> None:
+    pass
+
+
 def run_jobs(
-    function: Callable[[_Job], _Result], jobs: Sequence[_Job], num_workers: int, title: str
+    function: Callable[[_Job], _Result],
+    jobs: Sequence[_Job],
+    num_workers: int,
+    title: str,
+    start_worker: Callable[[int], None] = _just_start,
 ) -> list[Future[_Result]]:
     """Call a function with each job.
 
@@ -27,6 +37,7 @@ def run_jobs(
         jobs: one a video.
         num_workers: processes; 0 works in this one. The results do not depend on it.
         title: what the progress bar, on stderr, calls the work.
+        start_worker: called once by each worker, with its number, before its first job; must survive pickling.
 
     Returns:
         Ended futures, in the order of ``jobs``.
@@ -35,7 +46,7 @@ def run_jobs(
     console = Console(stderr=True)
     with (
         Progress(*columns, TimeRemainingColumn(), console=console) as progress,
-        _executor(min(num_workers, len(jobs))) as pool,
+        _executor(min(num_workers, len(jobs)), start_worker) as pool,
     ):
         bar = progress.add_task(title, total=len(jobs))
         futures = [pool.submit(function, job) for job in jobs]
@@ -51,8 +62,21 @@ def run_jobs(
     return futures
 
 
-def _executor(num_workers: int) -> Executor:
-    if num_workers == 0:
-        return ThreadPoolExecutor(1)
+def spawned_pool(num_workers: int, start_worker: Callable[[int], None]) -> ProcessPoolExecutor:
+    """Return a pool of processes, each of which first calls ``start_worker`` with its number, from 0."""
     # A forked child would inherit locks of OpenMP, CUDA and the progress bar's thread.
-    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"))
+    context = get_context("spawn")
+    return ProcessPoolExecutor(num_workers, context, partial(_start_next, start_worker), (context.Value("i", 0),))
+
+
+def _executor(num_workers: int, start_worker: Callable[[int], None]) -> Executor:
+    if num_workers == 0:
+        return ThreadPoolExecutor(1, initializer=start_worker, initargs=(0,))
+    return spawned_pool(num_workers, start_worker)
+
+
+def _start_next(start_worker: Callable[[int], None], num_started: Synchronized[int]) -> None:
+    with num_started.get_lock():
+        number = num_started.value
+        num_started.value += 1
+    start_worker(number)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.sharedctypes import Synchronized
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from wauve_dist.data.video_jobs import spawned_pool
 from wauve_dist.inference.progress import FrameProgress
 from wauve_dist.inference.video_prediction import Models, PredictionSettings, Video, VideoRows, predict_video
 from wauve_dist.structures.clips import require_key_frames
@@ -53,10 +53,7 @@ def predict_videos(
                 results.append(predict_video(video, models, settings, folder, progress.count))
             return results
         del models
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(num_processes, len(videos)), context, _load, (load_models, context.Value("i", 0))
-        ) as pool:
+        with spawned_pool(min(num_processes, len(videos)), partial(_load, load_models)) as pool:
             # Longest first, so that none is left over when the others are done.
             order = sorted(range(len(videos)), key=lambda index: -lengths[index])
             running: dict[Future[VideoRows], int] = {
@@ -81,12 +78,9 @@ _models: Models
 """Of a process of the pool."""
 
 
-def _load(load_models: LoadModels, num_started: Synchronized[int]) -> None:
+def _load(load_models: LoadModels, process: int) -> None:
     global _models
-    with num_started.get_lock():
-        number = num_started.value
-        num_started.value += 1
-    _models = load_models(number)
+    _models = load_models(process)
 
 
 def _predict(video: Video, settings: PredictionSettings, folder: Path) -> VideoRows:
