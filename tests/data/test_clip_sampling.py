@@ -1,9 +1,11 @@
+import hashlib
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan, balanced, track_spans, windows_of
+from wauve_dist.data.clip_timing import ClipTiming
 from wauve_dist.data.samplers import TrainingSampler
 from wauve_dist.structures.clips import Clip
 
@@ -33,23 +35,24 @@ def test_clips_are_found_among_the_crops_of_their_video():
 
 def test_every_window_of_every_track_is_drawn_equally_often():
     spans = [[TrackSpan(3, 0, 30)], [TrackSpan(0, 0, 8), TrackSpan(1, 8, 11)], [TrackSpan(7, 0, 9)]]
-    clips = RandomClips(spans, 8, clips_per_video=5000, seed=0)
+    clips = RandomClips(spans, 8, 5000, 0, ClipTiming())
     drawn = clips.draw(0, np.arange(5000, 10000))
     assert drawn.videos.tolist() == [1] * 5000
     assert drawn.clip_indices.tolist() == list(range(5000))
     # 1 window in the first track, 4 in the second.
-    counts = Counter(zip(drawn.track_ids.tolist(), drawn.first_rows.tolist(), strict=True))
+    counts = Counter(zip(drawn.track_ids.tolist(), drawn.rows[:, 0].tolist(), strict=True))
     assert sorted(counts) == [(0, 0), (1, 8), (1, 9), (1, 10), (1, 11)]
     # Binomial(5000, 1/5) has a standard deviation of 28.
     assert all(abs(count - 1000) < 120 for count in counts.values())
 
 
-def test_a_draw_depends_on_seed_epoch_and_sample_only():
+@pytest.mark.parametrize("timing", [ClipTiming(), ClipTiming(4, jitter=True)])
+def test_a_draw_depends_on_seed_epoch_and_sample_only(timing):
     spans = [[TrackSpan(0, 0, 500)], [TrackSpan(0, 0, 700)]]
 
     def rows(seed, epoch, samples):
-        drawn = RandomClips(spans, 8, 100, seed).draw(epoch, np.array(samples))
-        return list(zip(drawn.first_rows.tolist(), drawn.seeds.tolist(), strict=True))
+        drawn = RandomClips(spans, 8, 100, seed, timing).draw(epoch, np.array(samples))
+        return list(zip(map(tuple, drawn.rows.tolist()), drawn.seeds.tolist(), strict=True))
 
     alone = [rows(4, 2, [sample])[0] for sample in range(200)]
     assert rows(4, 2, range(200)) == alone
@@ -60,11 +63,23 @@ def test_a_draw_depends_on_seed_epoch_and_sample_only():
     assert rows(5, 2, range(200)) != alone
 
 
+def test_adjacent_frames_are_drawn_as_they_were_before_clips_had_a_stride():
+    spans = [
+        [TrackSpan(0, 0, 30)],
+        [TrackSpan(0, 0, 8), TrackSpan(1, 8, 11)],
+        [TrackSpan(7, 0, 9), TrackSpan(8, 12, 45)],
+    ]
+    drawn = RandomClips(spans, 8, 50, 4, ClipTiming()).draw(3, np.arange(150))
+    assert (np.diff(drawn.rows) == 1).all()
+    pinned = np.stack([drawn.track_ids, drawn.rows[:, 0], drawn.seeds]).astype("<i8")
+    assert hashlib.sha256(pinned.tobytes()).hexdigest()[:16] == "89e3b95febfb6012"
+
+
 def test_draws_are_not_tied_to_the_order_of_samples():
-    drawn = RandomClips([[TrackSpan(0, 0, 10_007)]], 8, 2000, seed=3).draw(5, np.arange(2000))
+    drawn = RandomClips([[TrackSpan(0, 0, 10_007)]], 8, 2000, 3, ClipTiming()).draw(5, np.arange(2000))
     order = np.array([sample for _, sample in _at_epoch(TrainingSampler(2000, 3, 0, 1), 5)])
     # For independent sequences of 2,000 the correlation has a standard deviation of 0.022.
-    assert abs(np.corrcoef(drawn.first_rows[order], np.arange(2000))[0, 1]) < 0.1
+    assert abs(np.corrcoef(drawn.rows[order, 0], np.arange(2000))[0, 1]) < 0.1
 
 
 def _at_epoch(sampler, epoch):

@@ -127,6 +127,44 @@ def test_training_clips_are_eight_adjacent_frames_of_one_track(study):
     assert len([start for video, start in windows if video == "v1"]) > 18
 
 
+def test_training_clips_have_their_stride_and_the_evaluation_s_stay_adjacent(study):
+    data = study.clips(training_stride=3, clips_per_video=40)
+    with pytest.warns(UserWarning, match=r"is 3: 2 of 3 training tracks have fewer than the 22 frames .* fits: 1 in 2"):
+        data.setup("fit")
+    steps = {(0, 0): 1, (0, 1): 1, (1, 3): 3}  # tracks of 9, 12 and 30 frames
+    for batch in epoch_of(data.train_dataloader()):
+        for video, track, levels in zip(batch.video_ids, batch.track_ids.tolist(), levels_of(batch.clips), strict=True):
+            assert (levels.diff() == steps[int(video[1]), track]).all()
+    for batch in data.val_dataloader():
+        assert (levels_of(batch.clips).diff() == 1).all()
+
+
+def test_frames_of_a_training_clip_jitter_within_the_stride(study):
+    data = study.clips(training_stride=3, temporal_jitter=True, clips_per_video=200)
+    with pytest.warns(UserWarning, match="24 frames"):
+        data.setup("fit")
+    moves = [
+        levels - levels[0] - 3 * torch.arange(8)
+        for batch in epoch_of(data.train_dataloader())
+        for video, levels in zip(batch.video_ids, levels_of(batch.clips), strict=True)
+        if video == "v1"
+    ]
+    assert set(torch.stack(moves).unique().tolist()) == {-2, -1, 0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"training_stride": 0}, "must be at least 1"),
+        ({"training_stride": 2, "clip_length": 1}, "takes single frames"),
+        ({"temporal_jitter": True}, "none can move"),
+    ],
+)
+def test_a_timing_that_means_nothing_is_refused(study, options, fault):
+    with pytest.raises(ValueError, match=rf"--data\..*{fault}"):
+        study.clips(**options)
+
+
 def described(batches):
     return sorted(
         (seed, video, track, clip, tuple(levels))

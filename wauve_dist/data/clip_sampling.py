@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wauve_dist.data.clip_timing import ClipTiming
 from wauve_dist.structures.clips import Clip
 
 _BALANCE_STREAM = 2
 _CLIP_STREAM = 1  # keeps the draws apart from the order of samples, which has the same seed and epoch
+_JITTER_STREAM = 3
 
 
 class TrackSpan(NamedTuple):
@@ -74,47 +76,56 @@ def windows_of(clips: Sequence[Clip], track_ids: Sequence[int], frames: Sequence
 
 
 class DrawnClips(NamedTuple):
-    """N random clips, each array int64 [N].
+    """N random clips of T frames, each array int64 [N].
 
     Attributes:
         videos: number of the clip's video.
         track_ids: of its track.
         clip_indices: number of the draw among those of its video.
-        first_rows: where it starts in its video's array of crops.
+        rows: int64 [N, T], its frames in its video's array of crops, in order of time.
         seeds: at least 1, for whatever else is random about it.
     """
 
     videos: NDArray[np.int64]
     track_ids: NDArray[np.int64]
     clip_indices: NDArray[np.int64]
-    first_rows: NDArray[np.int64]
+    rows: NDArray[np.int64]
     seeds: NDArray[np.int64]
 
 
 class RandomClips:
-    """Random clips, the same number of every video; within a video every window of adjacent frames is equally likely.
+    """Random clips, the same number of every video; within a video every place for one is equally likely.
 
     A clip is a function of (seed, epoch, sample). All draws of an epoch are made at once and whole batches looked up:
     a generator of its own for every sample would take half as long as copying its clip.
 
     Args:
         spans_of_videos: the tracks of each video, at least one.
-        clip_length: frames of a clip, no more than any of the tracks has.
+        clip_length: frames of a clip, T, no more than any of the tracks has.
         clips_per_video: draws per video and epoch.
         seed: of all draws.
+        timing: of a clip's frames.
     """
 
     def __init__(
-        self, spans_of_videos: Sequence[Sequence[TrackSpan]], clip_length: int, clips_per_video: int, seed: int
+        self,
+        spans_of_videos: Sequence[Sequence[TrackSpan]],
+        clip_length: int,
+        clips_per_video: int,
+        seed: int,
+        timing: ClipTiming,
     ) -> None:
         spans = np.array([span for spans in spans_of_videos for span in spans], np.int64).reshape(-1, 3)
         self._track_ids, self._first_rows, num_frames = spans.T
+        self._strides = timing.strides_within(num_frames, clip_length)
         # The windows of all videos are numbered one after the other.
-        windows_before = np.append(0, np.cumsum(num_frames - clip_length + 1))
+        windows_before = np.append(0, np.cumsum(num_frames - timing.num_covered(self._strides, clip_length) + 1))
         self._first_windows, spans_before = windows_before[:-1], np.cumsum([0, *map(len, spans_of_videos)])
         self._windows_before_video = windows_before[spans_before]
-        self._clips_per_video, self._seed = clips_per_video, seed
+        self._clip_length, self._clips_per_video, self._seed = clip_length, clips_per_video, seed
+        self._jitter = timing.jitter
         self._draws_of_epoch: tuple[int, NDArray[np.int64]] | None = None
+        self._moves_of_epoch: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return (len(self._windows_before_video) - 1) * self._clips_per_video
@@ -126,14 +137,23 @@ class RandomClips:
         first, end = self._windows_before_video[videos], self._windows_before_video[videos + 1]
         windows = first + draws % (end - first)  # of 2**62 draws, no window gets more than a few above its share
         spans = np.searchsorted(self._first_windows, windows, "right") - 1
-        first_rows = self._first_rows[spans] + windows - self._first_windows[spans]
-        return DrawnClips(videos, self._track_ids[spans], clip_indices, first_rows, seeds)
+        first_rows, strides = self._first_rows[spans] + windows - self._first_windows[spans], self._strides[spans, None]
+        rows = first_rows[:, None] + strides * np.arange(self._clip_length)
+        if self._jitter:
+            rows += self._moves(epoch)[samples] % strides
+        return DrawnClips(videos, self._track_ids[spans], clip_indices, rows, seeds)
 
     def _draws(self, epoch: int) -> NDArray[np.int64]:
         if self._draws_of_epoch is None or self._draws_of_epoch[0] != epoch:
             rng = np.random.default_rng([self._seed, epoch, _CLIP_STREAM])
             self._draws_of_epoch = epoch, rng.integers(1, 2**62, (len(self), 2))
         return self._draws_of_epoch[1]
+
+    def _moves(self, epoch: int) -> NDArray[np.int64]:
+        if self._moves_of_epoch is None or self._moves_of_epoch[0] != epoch:
+            rng = np.random.default_rng([self._seed, epoch, _JITTER_STREAM])
+            self._moves_of_epoch = epoch, rng.integers(0, 2**62, (len(self), self._clip_length))
+        return self._moves_of_epoch[1]
 
 
 def balanced(groups: Sequence[str], seed: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from wauve_dist.data.augmentation import augment_clips, mix_clips
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.clip_sampling import ClipWindow, TrackSpan, balanced, track_spans, windows_of
+from wauve_dist.data.clip_timing import checked_timing, short_tracks
 from wauve_dist.data.crop_cache import CropRecipe, crop_recipes
 from wauve_dist.data.datasets import (
     CroppedVideo,
@@ -67,6 +68,10 @@ class ClipDataModule(StudyDataModule):
         balance: column of the manifest, such as ``vendor``, of which each value gets as many training clips: the videos
             of the rarer ones are repeated; None draws alike from every video.
         mixup_alpha: of mix-up among training clips (see ``mix_clips``); 0 mixes none.
+        training_stride: frames from one frame of a training clip to the next (MMAction2's ``frame_interval``); 1 is the
+            paper's adjacent frames. A track that is too short gives clips of the largest stride that fits; a warning
+            says how many do. Evaluation is on adjacent frames, whatever the stride.
+        temporal_jitter: move each frame of a training clip by 0 to ``training_stride`` - 1 frames, at random.
         attention_pooling: for a classifier that weighs the clips of a video (see ``ClassificationTask``): the training
             clips of a video stay together in one batch.
         clip_length: frames of a clip; the training command takes it from the network.
@@ -90,6 +95,8 @@ class ClipDataModule(StudyDataModule):
         covariates: Sequence[str] = (),
         balance: str | None = None,
         mixup_alpha: float = 0.0,
+        training_stride: int = 1,
+        temporal_jitter: bool = False,
         attention_pooling: bool = False,
         clip_length: int = CLIP_LENGTH,
         decoder: Decoder = "pyav",
@@ -102,6 +109,7 @@ class ClipDataModule(StudyDataModule):
         self._covariates, self._balance, self._mixup_alpha = covariates, balance, mixup_alpha
         if mixup_alpha < 0:
             raise ValueError(f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; it must be above 0, or 0 for none.")
+        self._timing = checked_timing(training_stride, temporal_jitter, clip_length)
         if attention_pooling:
             self._bag_size = _checked_bag_size(clips_per_video, batch_size, mixup_alpha)
         self._cropped: dict[str, list[CroppedVideo]] = {}
@@ -142,6 +150,10 @@ class ClipDataModule(StudyDataModule):
             if split != "train" and self._clip_rule.from_manifest:
                 lacking = "box in a listed key frame"
             self._report_missing(split, rows, found, lacking, self._tracks)
+        if "train" in videos:
+            lengths = [span.num_frames for video in self._cropped["train"] for span in video.spans]
+            if message := short_tracks(self._timing, lengths, self._clip_rule.clip_length):
+                rank_zero_warn(message)
         if "train" in videos and self._balance is not None:
             self._cropped["train"] = self._balanced(self._cropped["train"], videos["train"], self._balance)
 
@@ -216,7 +228,12 @@ class ClipDataModule(StudyDataModule):
 
     def _training_clips(self) -> TrainingClips:
         return TrainingClips(
-            self._cropped["train"], self._clip_rule.clip_length, self._clips_per_video, self._seed, self._bag_size
+            self._cropped["train"],
+            self._clip_rule.clip_length,
+            self._clips_per_video,
+            self._seed,
+            self._timing,
+            self._bag_size,
         )
 
     def _num_training_samples(self) -> int:

@@ -16,6 +16,7 @@ from wauve_dist.data.augmentation import augment_frame
 from wauve_dist.data.batch_buffers import lend_tensor
 from wauve_dist.data.batches import ClipBatch, FrameBatch
 from wauve_dist.data.clip_sampling import ClipWindow, RandomClips, TrackSpan
+from wauve_dist.data.clip_timing import ClipTiming
 
 
 class CroppedVideo(NamedTuple):
@@ -48,14 +49,21 @@ class TrainingClips(Dataset[ClipBatch]):
         clip_length: frames of a clip.
         clips_per_video: draws per video and epoch.
         seed: of all draws.
+        timing: of a clip's frames.
         bag_size: for the batches; ``clips_per_video`` where the indices keep the clips of a video together.
     """
 
     def __init__(
-        self, videos: Sequence[CroppedVideo], clip_length: int, clips_per_video: int, seed: int, bag_size: int = 1
+        self,
+        videos: Sequence[CroppedVideo],
+        clip_length: int,
+        clips_per_video: int,
+        seed: int,
+        timing: ClipTiming,
+        bag_size: int = 1,
     ) -> None:
-        self._videos, self._clip_length, self._bag_size = videos, clip_length, bag_size
-        self._random_clips = RandomClips([video.spans for video in videos], clip_length, clips_per_video, seed)
+        self._videos, self._bag_size = videos, bag_size
+        self._random_clips = RandomClips([video.spans for video in videos], clip_length, clips_per_video, seed, timing)
 
     def __len__(self) -> int:
         return len(self._random_clips)
@@ -64,7 +72,7 @@ class TrainingClips(Dataset[ClipBatch]):
         epochs, samples = np.array(indices, np.int64).T
         assert (epochs == epochs[0]).all(), "a batch belongs to one epoch"
         drawn = self._random_clips.draw(int(epochs[0]), samples)
-        batch = _clip_batch([self._videos[video] for video in drawn.videos], self._clip_length, *drawn[1:])
+        batch = _clip_batch([self._videos[video] for video in drawn.videos], *drawn[1:])
         return batch._replace(bag_size=self._bag_size)
 
 
@@ -91,21 +99,23 @@ class EvaluationClips(Dataset[ClipBatch]):
     def __getitems__(self, indices: Sequence[int]) -> ClipBatch:
         videos, windows = zip(*(self._clips[index] for index in indices), strict=True)
         track_ids, clip_indices, first_rows = np.array(windows, np.int64).T
-        return _clip_batch(videos, self._clip_length, track_ids, clip_indices, first_rows, np.zeros_like(first_rows))
+        rows = first_rows[:, None] + np.arange(self._clip_length)
+        return _clip_batch(videos, track_ids, clip_indices, rows, np.zeros_like(first_rows))
 
 
 def _clip_batch(
     videos: Sequence[CroppedVideo],
-    clip_length: int,
     track_ids: NDArray[np.int64],
     clip_indices: NDArray[np.int64],
-    first_rows: NDArray[np.int64],
+    rows: NDArray[np.int64],
     seeds: NDArray[np.int64],
 ) -> ClipBatch:
     size = open_array(videos[0].crops).shape[-1]
-    clips = lend_tensor((len(videos), clip_length, size, size))
-    for target, video, first_row in zip(clips.numpy(), videos, first_rows.tolist(), strict=True):
-        target[:] = open_array(video.crops)[first_row : first_row + clip_length]
+    clips = lend_tensor((*rows.shape, size, size))
+    for target, video, rows_of_clip in zip(clips.numpy(), videos, rows, strict=True):
+        crops = open_array(video.crops)
+        assert rows_of_clip[-1] < len(crops)
+        crops.take(rows_of_clip, axis=0, out=target, mode="clip")  # the mode that writes without a buffer
     return ClipBatch(
         clips,
         torch.tensor([video.label for video in videos], dtype=torch.float32),

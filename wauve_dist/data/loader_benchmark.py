@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from wauve_dist.data.clip_sampling import TrackSpan
+from wauve_dist.data.clip_timing import ClipTiming
 from wauve_dist.data.datasets import CroppedVideo, TrainingClips
 from wauve_dist.data.loaders import ResumableLoader, loader_options
 from wauve_dist.data.samplers import TrainingSampler
@@ -127,7 +128,7 @@ def _copies(num_videos: int) -> Callable[[int], Iterator[int]]:
 
 
 def _ours(videos: list[CroppedVideo], seed: int) -> Callable[[int], Iterator[int]]:
-    clips = TrainingClips(videos, CLIP_LENGTH, _CLIPS_PER_VIDEO, seed)
+    clips = TrainingClips(videos, CLIP_LENGTH, _CLIPS_PER_VIDEO, seed, ClipTiming())
     sampler = TrainingSampler(len(clips), seed, 0, 1)
     loader = ResumableLoader(clips, sampler, **loader_options(_BATCH_SIZE, 0))
 
