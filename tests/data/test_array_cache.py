@@ -9,7 +9,7 @@ from wauve_dist.data import track_crops
 from wauve_dist.data.array_cache import OnlineArray, cached_arrays, open_array
 from wauve_dist.data.crop_cache import crop_recipes
 from wauve_dist.data.crops import crop_roi
-from wauve_dist.data.decoding import decode_frames
+from wauve_dist.data.decoding import decode_frames, decode_views
 from wauve_dist.data.frame_store import frame_recipes
 
 SIZE, CONTEXT = 24, 1.5
@@ -55,9 +55,9 @@ def test_a_video_is_decoded_once_until_it_or_its_boxes_change(videos, tracks, tm
 
     def counting(path, *rest):
         decoded.append(path.stem)
-        return decode_frames(path, *rest)
+        return decode_views(path, *rest)
 
-    monkeypatch.setattr(track_crops, "decode_frames", counting)
+    monkeypatch.setattr(track_crops, "decode_views", counting)
     cache = tmp_path / "cache"
 
     first = crop_paths(videos, tracks, cache)
@@ -90,7 +90,7 @@ def test_what_may_not_be_kept_is_made_in_memory_bit_for_bit_as_in_the_cache(vide
 
     decoded = []
     monkeypatch.setattr(
-        track_crops, "decode_frames", lambda path, *rest: decoded.append(path.stem) or decode_frames(path, *rest)
+        track_crops, "decode_views", lambda path, *rest: decoded.append(path.stem) or decode_views(path, *rest)
     )
     a, b = OnlineArray(recipes["a"]), OnlineArray(recipes["b"])
     for source in (a, a, b, a):

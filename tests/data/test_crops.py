@@ -4,6 +4,7 @@ import torch
 from torchvision.transforms.v2 import functional as transforms
 
 from wauve_dist.data.crops import crop_roi
+from wauve_dist.structures.sectors import Sector
 
 
 @pytest.mark.parametrize("size", [32, 64, 100])
@@ -61,3 +62,11 @@ def test_shrinking_does_not_alias():
 def test_an_empty_or_infinite_box_is_refused(box):
     with pytest.raises(ValueError, match="is empty"):
         crop_roi(np.zeros((10, 10), np.uint8), np.array(box), 8, 1)
+
+
+def test_outside_the_sector_a_crop_is_black_as_if_the_frame_were():
+    frame = np.random.default_rng(4).integers(1, 256, (80, 100), np.uint8)
+    sector = Sector(20, 10, 70, 60)
+    for box in [(15.5, 5, 45, 30), (60, 50, 99, 79), (30, 20, 50, 40), (80, 65, 95, 78), (-50, -50, 200, 200)]:
+        expected = crop_roi(sector.blacken_around(frame), np.array(box), 32, 1.3)
+        np.testing.assert_array_equal(crop_roi(frame, np.array(box), 32, 1.3, sector), expected)

@@ -102,7 +102,7 @@ class TestDaliOnTheCpu:
     def test_dali_cuts_and_only_frames_that_are_asked_for_leave_it(self, tmp_path, monkeypatch):
         path = write_video(tmp_path / "a.avi", [barcode(number) for number in range(40)])
         monkeypatch.setattr(track_crops, "crop_roi", None)
-        monkeypatch.setattr(track_crops, "decode_frames", None)
+        monkeypatch.setattr(track_crops, "decode_views", None)
         left = []
         monkeypatch.setattr(dali_crops, "on_host", lambda frame: left.append(frame) or dali.on_host(frame))
         tracks = tracks_table([(0, frame, 0, 0, 128, 64) for frame in range(5, 40)])

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wauve_dist.data.decoding import Decoder, GreyFrame
+from wauve_dist.data.decoding import Decoder, GreyFrame, GreyView
+from wauve_dist.structures.sectors import Sector
 
 # Part of what names cached crops: raise a decoder's whenever the same box gives other pixels with it.
 CROP_VERSIONS: Mapping[Decoder, int] = {"pyav": 1, "dali": 2}
@@ -103,7 +104,13 @@ def roi_window(box_xyxy: NDArray[np.floating], size: int, context: float) -> Roi
     )
 
 
-def crop_roi(frame: GreyFrame, box_xyxy: NDArray[np.floating], size: int, context: float) -> GreyFrame:
+def crop_roi(
+    frame: GreyFrame | GreyView,
+    box_xyxy: NDArray[np.floating],
+    size: int,
+    context: float,
+    sector: Sector | None = None,
+) -> GreyFrame:
     """Cut the square region of interest around a box and resize it, anti-aliased (triangle filter).
 
     Args:
@@ -111,17 +118,19 @@ def crop_roi(frame: GreyFrame, box_xyxy: NDArray[np.floating], size: int, contex
         box_xyxy: [4], absolute pixels, need not be whole numbers and may leave the frame.
         size: side of the crop, S pixels.
         context: side of the region as a multiple of the box's longer side; 1 is the box itself.
+        sector: all of the frame that may be seen; None shows the whole.
 
     Returns:
-        uint8 [S, S]; 0 where the region leaves the frame.
+        uint8 [S, S]; 0 where the region leaves the frame or the sector.
 
     Raises:
         ValueError: an empty or infinite box.
     """
     left, top, width, height, region_xyxy = roi_window(box_xyxy, size, context)
     window = np.zeros((height, width), np.uint8)
-    rows = slice(max(top, 0), max(min(top + height, frame.shape[0]), 0))
-    columns = slice(max(left, 0), max(min(left + width, frame.shape[1]), 0))
+    x1, y1, x2, y2 = sector or Sector(0, 0, frame.shape[1], frame.shape[0])
+    rows = slice(max(top, y1), max(min(top + height, y2), y1))
+    columns = slice(max(left, x1), max(min(left + width, x2), x1))
     seen = frame[rows, columns]
     if seen.size:
         row, column = rows.start - top, columns.start - left

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from wauve_dist.data.decoding import Decoder, check_sector, decode_frames
+from wauve_dist.data.decoding import Decoder, check_sector, decode_views
 from wauve_dist.structures.sectors import Sector
 
 
@@ -50,14 +50,15 @@ class FrameRecipe(NamedTuple):
         """Write uint8 [K, H, W], of the sector if there is one."""
         row_of = {frame: row for row, frame in enumerate(self.frames)}
         num_frames = 0
-        for number, frame in enumerate(decode_frames(self.video, self.decoder)):
+        for number, frame in enumerate(decode_views(self.video, self.decoder)):
             if frame.shape != (self.height, self.width):
                 raise ValueError(
                     f"{self.video}: its frames are {frame.shape[1]}x{frame.shape[0]} pixels, its annotations were "
                     f"drawn on {self.width}x{self.height}. Give the video that was annotated, or scale its boxes."
                 )
             if number in row_of:
-                array[row_of[number]] = frame if self.sector is None else self.sector.cut(frame)
+                whole = frame[:, :]
+                array[row_of[number]] = whole if self.sector is None else self.sector.cut(whole)
             num_frames = number + 1
         if self.frames[-1] >= num_frames:
             raise ValueError(

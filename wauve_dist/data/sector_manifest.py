@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wauve_dist.data.decoding import check_video, decode_frames
+from wauve_dist.data.decoding import check_video, decode_views
 from wauve_dist.data.scan_sector import find_scan_sector
 from wauve_dist.data.video_jobs import run_jobs
 from wauve_dist.structures.provenance import claim_folder
@@ -92,7 +92,8 @@ def _find(video: Path) -> _Found:
     info = check_video(video)
     num_decoded = min(info.num_frames, _MAX_DECODED)
     step = math.ceil(num_decoded / _MAX_EXAMINED)
-    mask = find_scan_sector(islice(decode_frames(video), 0, num_decoded, step))
+    examined = islice(decode_views(video), 0, num_decoded, step)
+    mask = find_scan_sector(view[:, :] for view in examined)
     if mask is None:
         return _Found(Sector(0, 0, info.width, info.height), 1, moves=False)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))

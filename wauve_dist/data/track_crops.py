@@ -16,7 +16,7 @@ import pandas as pd
 
 from wauve_dist.data import dali_crops
 from wauve_dist.data.crops import BoxesByFrame, CutFrame, TrackBox, TrackCrop, crop_roi
-from wauve_dist.data.decoding import Decoder, GreyFrame, decode_frames, decoding_gpu, is_images
+from wauve_dist.data.decoding import Decoder, GreyFrame, GreyView, check_sector, decode_views, decoding_gpu, is_images
 from wauve_dist.structures.sectors import Sector
 
 FrameCutter: TypeAlias = Callable[[pd.DataFrame, int, float], Iterable[CutFrame]]
@@ -54,14 +54,19 @@ def cut_video(
         ValueError: an empty box, or a track that goes on beyond the last frame.
     """
     if decoder == "pyav" or is_images(path):
-        return cut_frames(decode_frames(path, decoder, sector), tracks, size, context, whole)
+        return cut_frames(_within(decode_views(path, decoder), path, sector), tracks, size, context, sector, whole)
     boxes = _by_frame(tracks)
     cut = dali_crops.cut_frames(path, boxes, size, context, decoding_gpu(), sector, whole)
     return _to_the_last_box(boxes, cut)
 
 
 def cut_frames(
-    frames: Iterable[GreyFrame], tracks: pd.DataFrame, size: int, context: float, whole: Set[int] = frozenset()
+    frames: Iterable[GreyFrame | GreyView],
+    tracks: pd.DataFrame,
+    size: int,
+    context: float,
+    sector: Sector | None = None,
+    whole: Set[int] = frozenset(),
 ) -> Iterator[CutFrame]:
     """Cut boxes out of frames that are in this process's memory; see ``cut_video``.
 
@@ -70,6 +75,7 @@ def cut_frames(
         tracks: see ``cut_video``, and so on.
         size: likewise.
         context: likewise.
+        sector: likewise.
         whole: likewise.
     """
     boxes = _by_frame(tracks)
@@ -79,14 +85,25 @@ def cut_frames(
             CutFrame(
                 number,
                 [
-                    TrackCrop(track_id, number, crop_roi(frame, box_xyxy, size, context))
+                    TrackCrop(track_id, number, crop_roi(frame, box_xyxy, size, context, sector))
                     for track_id, box_xyxy in boxes.get(number, ())
                 ],
-                frame if number in whole else None,
+                _shown(frame, sector) if number in whole else None,
             )
             for number, frame in enumerate(frames)
         ),
     )
+
+
+def _within(views: Iterator[GreyView], path: Path, sector: Sector | None) -> Iterator[GreyView]:
+    for number, view in enumerate(views):
+        if number == 0 and sector is not None:
+            check_sector(path, sector, view.shape[1], view.shape[0])
+        yield view
+
+
+def _shown(frame: GreyFrame | GreyView, sector: Sector | None) -> GreyFrame:
+    return frame[:, :] if sector is None else sector.blacken_around(frame[:, :])
 
 
 def _by_frame(tracks: pd.DataFrame) -> BoxesByFrame:

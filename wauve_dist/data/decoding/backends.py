@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from wauve_dist.data.decoding import dali, pyav
+from wauve_dist.data.decoding.grey_view import GreyView
 from wauve_dist.data.decoding.video import GreyFrame, check_sector
 from wauve_dist.structures.sectors import Sector
 
@@ -26,11 +27,24 @@ def decode_frames(path: Path, decoder: Decoder = "pyav", sector: Sector | None =
         uint8 [H, W], full-range luma; B-mode carries no colour. Frame k is the k-th decoded frame with either.
 
     Raises:
-        VideoError: see ``pyav.decode_frames`` and ``dali.decode_frames``; or the sector leaves the frames. Frames
+        VideoError: see ``pyav.decode_views`` and ``dali.decode_frames``; or the sector leaves the frames. Frames
             before the fault have been yielded.
     """
-    frames = pyav.decode_frames(path) if decoder == "pyav" else dali.decode_frames(path, decoding_gpu())
-    return frames if sector is None else _blackened(frames, sector, path)
+    for number, view in enumerate(decode_views(path, decoder)):
+        frame = view[:, :]
+        if sector is None:
+            yield frame
+            continue
+        if number == 0:
+            check_sector(path, sector, frame.shape[1], frame.shape[0])
+        yield sector.blacken_around(frame)
+
+
+def decode_views(path: Path, decoder: Decoder = "pyav") -> Iterator[GreyView]:
+    """Yield every frame of a video for those who look at some frames, or parts of them; see ``decode_frames``."""
+    if decoder == "pyav":
+        return pyav.decode_views(path)
+    return map(GreyView, dali.decode_frames(path, decoding_gpu()))
 
 
 def decoding_gpu() -> int | None:
@@ -51,10 +65,3 @@ def take_gpu(gpus: Sequence[int], worker: int) -> None:
         import torch
 
         torch.cuda.set_device(gpus[worker % len(gpus)])
-
-
-def _blackened(frames: Iterator[GreyFrame], sector: Sector, path: Path) -> Iterator[GreyFrame]:
-    for number, frame in enumerate(frames):
-        if number == 0:
-            check_sector(path, sector, frame.shape[1], frame.shape[0])
-        yield sector.blacken_around(frame)

@@ -28,7 +28,7 @@ _NUM_BUFFERED = 16  # frames a pipeline hands over at once
 
 
 def decode_frames(path: Path, gpu: int | None) -> Iterator[GreyFrame]:
-    """Yield every frame of a video; see ``pyav.decode_frames`` for the contract. Images are read as there.
+    """Yield every frame of a video; see ``pyav.decode_views`` for the contract. Images are read as there.
 
     Args:
         path: a video file, an image or a folder of images.

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from wauve_dist.data.decoding.containers import damaged_element, num_missing_bytes
+from wauve_dist.data.decoding.grey_view import GreyView, grey_view
 from wauve_dist.data.decoding.images import check_images, decode_images, is_images
-from wauve_dist.data.decoding.video import GreyFrame, VideoError, VideoInfo
+from wauve_dist.data.decoding.video import VideoError, VideoInfo
 
 # Containers of one file. FFmpeg would also take play lists, which open other files and network addresses, and draw
 # plain text as a video.
@@ -36,21 +36,21 @@ _REFUSE_DAMAGE = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _NUM_THREADS = 4
 
 
-def decode_frames(path: Path) -> Iterator[GreyFrame]:
+def decode_views(path: Path) -> Iterator[GreyView]:
     """Yield every frame of a video, in constant memory.
 
     Args:
         path: a video file, an image (a video of one frame) or a folder of images (sorted by name).
 
     Yields:
-        uint8 [H, W], full-range luma; B-mode carries no colour. Frame k is the k-th decoded frame.
+        Full-range luma; B-mode carries no colour. Frame k is the k-th decoded frame.
 
     Raises:
         VideoError: the video cannot be opened, is damaged, changes its size, or yields fewer frames than it holds.
             Frames before the damage have been yielded by then.
     """
     if is_images(path):
-        yield from decode_images(path)
+        yield from map(GreyView, decode_images(path))
         return
     with _opened(path, _REFUSE_DAMAGE) as (container, stream):
         num_declared, num_packets, num_shown, num_frames = stream.frames, 0, 0, 0
@@ -62,7 +62,7 @@ def decode_frames(path: Path) -> Iterator[GreyFrame]:
                 size = size or (frame.width, frame.height)
                 _check_frame(path, frame, num_frames, size)
                 num_frames += 1
-                yield _grey(frame)
+                yield grey_view(frame)
         _check_packets(path, num_declared, num_packets)
         if num_frames < num_shown:
             raise VideoError(
@@ -75,7 +75,7 @@ def check_video(path: Path) -> VideoInfo:
     """Check a video without decoding all of it: every packet is read, the first and the last frame are decoded.
 
     Args:
-        path: as for ``decode_frames``.
+        path: as for ``decode_views``.
 
     Raises:
         VideoError: missing, empty, not a video, truncated, or undecodable at its first or last frame.
@@ -172,8 +172,3 @@ def _check_frame(path: Path, frame: VideoFrame, number: int, size: tuple[int, in
             f"{path}: frame {number} is {frame.width}x{frame.height} pixels, the first is {size[0]}x{size[1]}. "
             "Split the video where its size changes."
         )
-
-
-def _grey(frame: VideoFrame) -> GreyFrame:
-    grey: GreyFrame = np.ascontiguousarray(frame.to_ndarray(format="gray"))
-    return grey
