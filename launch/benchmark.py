@@ -120,18 +120,28 @@ def _data(options: argparse.Namespace) -> None:
 
 
 def _crops(options: argparse.Namespace) -> None:
-    from wauve_dist.data.crop_benchmark import benchmark_crops
+    from wauve_dist.data.crop_benchmark import CLIP_STEP, benchmark_crops
 
     for row in benchmark_crops(options.video_frames, options.rounds, options.seed):
         if isinstance(row, str):
             print(row, flush=True)
             continue
-        print(
-            f"{row.video}, {row.way}: {row.per_cpu_s:.1f} clips per CPU second ({row.slowest:.1f} to "
-            f"{row.fastest:.1f}), ours is {row.our_ratio:.1f} times as fast; "
-            f"clips differ by {row.difference:.2f} levels",
-            flush=True,
+        rate = row.per_cpu_s
+        text = (
+            f"{row.video}, {row.way}: {rate.median:.1f} clips per CPU second ({rate.lowest:.1f} to {rate.highest:.1f})"
         )
+        if row.our_ratios:
+            text += "; a pass is " + ", ".join(
+                f"{ratio.median:.1f} times as fast ({ratio.lowest:.1f} to {ratio.highest:.1f}) with {number}"
+                for number, ratio in row.our_ratios.items()
+            )
+            text += f" tracks; clips differ by {row.difference:.2f} levels"
+        else:
+            frames_per_s = rate.median / row.num_clips * options.video_frames
+            text += (
+                f", {frames_per_s:.0f} frames; it gives {row.num_clips} clips, one every {CLIP_STEP} frames of a track"
+            )
+        print(text, flush=True)
 
 
 def _loader(options: argparse.Namespace) -> None:

@@ -1,5 +1,10 @@
 """How fast clips come out of 1080p video: one pass into the crop cache against seeking for every clip.
 
+A pass costs the same whatever is taken from it, so how much it gains depends on how many clips that is: here one every
+4 frames of one track, or of two. A training draws from all places of a track, epoch after epoch, without another pass.
+The others pay for every clip: each turn of theirs is that of an epoch, a few random clips of a video in order of time,
+of which they convert no other frames.
+
 Rates are clips per second of processor time, so that neither threads nor other programs change them. Ways take turns,
 and every clip of every way is compared with ours.
 """
@@ -28,9 +33,10 @@ from wauve_dist.structures.clips import CLIP_LENGTH, Clip
 WIDTH, HEIGHT = 1920, 1080
 _PICTURE = np.s_[80:1000, 300:1620]  # the scan on the screen
 _CROP_SIZE, _CONTEXT = 224, 1.5
-_NUM_TRACKS = 2
-_CLIP_STEP = 4  # frames from clip to clip of a track
-_CLIPS_PER_ROUND = 4  # that are sought one by one
+_NUMS_TRACKS = (1, 2)
+CLIP_STEP = 4  # frames from clip to clip of a track
+_CLIPS_PER_EPOCH = 4  # of a video, as in configs/classification/i3d_r50.yaml
+_EPOCHS_PER_ROUND = 3
 
 
 class _Encoding(NamedTuple):
@@ -52,29 +58,41 @@ ENCODINGS = {
 }
 
 
+class Spread(NamedTuple):
+    """A figure over the rounds."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> Spread:
+        """Summarise one figure a round."""
+        return cls(statistics.median(figures), min(figures), max(figures))
+
+
 class ClipRate(NamedTuple):
     """Speed of one way to get clips out of one video.
 
     Attributes:
         video: how it is encoded.
         way: how clips are got.
-        per_cpu_s: clips per second of processor time, median of the rounds.
-        slowest: of the rounds.
-        fastest: of the rounds.
-        our_ratio: our rate over this one, median of the rounds.
+        num_clips: that a round of it gives.
+        per_cpu_s: clips per second of processor time.
+        our_ratios: our rate in the same round over this one, by the number of tracks; empty for ours.
         difference: largest mean difference of a clip from ours, grey levels.
     """
 
     video: str
     way: str
-    per_cpu_s: float
-    slowest: float
-    fastest: float
-    our_ratio: float
+    num_clips: int
+    per_cpu_s: Spread
+    our_ratios: dict[int, Spread]
     difference: float
 
 
-ClipReader = Callable[[Path, pd.DataFrame, Sequence[Clip]], NDArray[np.uint8]]
+ClipReader = Callable[[Path, NDArray[np.float64], Sequence[int]], NDArray[np.uint8]]
+"""Takes a video, the box of a track in each of its frames, [F, 4], and first frames of clips, ascending."""
 
 
 def benchmark_crops(num_frames: int, num_rounds: int, seed: int) -> Iterator[ClipRate | str]:
@@ -86,14 +104,14 @@ def benchmark_crops(num_frames: int, num_rounds: int, seed: int) -> Iterator[Cli
         seed: of pictures and of the clips that are sought one by one.
 
     Yields:
-        A rate per video and way; or, in words, why a way cannot be measured here.
+        A rate per video and way, ours first; or, in words, why a way cannot be measured here.
 
     Raises:
         ValueError: too few frames.
     """
     if num_frames < 32:
         raise ValueError(f"--video-frames {num_frames}: give 32 or more.")
-    ways: dict[str, ClipReader] = {"one pass into the cache": _one_pass, "PyAV, a seek per clip": _seek_per_clip}
+    others: dict[str, ClipReader] = {"PyAV, a seek per clip": _seek_per_clip}
     try:
         import torchcodec  # type: ignore[import-not-found,unused-ignore]
     except (ImportError, RuntimeError, OSError) as error:  # its libraries look for FFmpeg's as they are loaded
@@ -102,45 +120,56 @@ def benchmark_crops(num_frames: int, num_rounds: int, seed: int) -> Iterator[Cli
             "pip install torchcodec, and FFmpeg's shared libraries (apt-get install ffmpeg)."
         )
     else:
-        ways[f"torchcodec {torchcodec.__version__}, opened once, clips in order"] = _torchcodec
+        others[f"torchcodec {torchcodec.__version__}, opened once, clips in order"] = _torchcodec
     rng = np.random.default_rng(seed)
-    tracks = _tracks(num_frames)
-    starts = range(0, num_frames - CLIP_LENGTH + 1, _CLIP_STEP)
-    clips = [Clip(track, index, start) for track in range(_NUM_TRACKS) for index, start in enumerate(starts)]
     with tempfile.TemporaryDirectory() as folder:
         for number, (video, encoding) in enumerate(ENCODINGS.items()):
             path = Path(folder) / f"{number}{encoding.suffix}"
             _write_video(path, encoding, num_frames, seed)
-            yield from _measure(video, path, ways, tracks, clips, num_rounds, rng)
+            yield from _measure(video, path, others, num_frames, num_rounds, rng)
 
 
 def _measure(
     video: str,
     path: Path,
-    ways: dict[str, ClipReader],
-    tracks: pd.DataFrame,
-    clips: list[Clip],
+    others: dict[str, ClipReader],
+    num_frames: int,
     num_rounds: int,
     rng: np.random.Generator,
 ) -> Iterator[ClipRate]:
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    differences = dict.fromkeys(ways, 0.0)
+    starts = range(0, num_frames - CLIP_LENGTH + 1, CLIP_STEP)
+    tracks = {number: _tracks(number, num_frames) for number in _NUMS_TRACKS}
+    boxes_xyxy = tracks[1][["x1", "y1", "x2", "y2"]].to_numpy()
+    our_rates: dict[int, list[float]] = {number: [] for number in _NUMS_TRACKS}
+    rates: dict[str, list[float]] = {way: [] for way in others}
+    differences = dict.fromkeys(others, 0.0)
     for _ in range(num_rounds):
-        ours: NDArray[np.uint8] | None = None
-        for way, read in ways.items():
-            # One pass gives all clips for the price of any; the others pay for each.
-            chosen = range(len(clips)) if ours is None else sorted(rng.choice(len(clips), _CLIPS_PER_ROUND, False))
+        passes = {}
+        for number, of_number in our_rates.items():
+            clips = [Clip(track, index, start) for track in range(number) for index, start in enumerate(starts)]
             start_s = time.process_time()
-            found = read(path, tracks, [clips[index] for index in chosen])
-            rates[way].append(len(chosen) / (time.process_time() - start_s))
-            ours = found if ours is None else ours
-            difference = np.abs(found.astype(np.int16) - ours[chosen]).mean(axis=(1, 2, 3)).max()
-            differences[way] = max(differences[way], float(difference))
-    our_rates = next(iter(rates.values()))
-    for way, found_rates in rates.items():
-        ratio = statistics.median(ours / other for ours, other in zip(our_rates, found_rates, strict=True))
-        median = statistics.median(found_rates)
-        yield ClipRate(video, way, median, min(found_rates), max(found_rates), ratio, differences[way])
+            passes[number] = _one_pass(path, tracks[number], clips)
+            of_number.append(len(clips) / (time.process_time() - start_s))
+        epochs = [np.sort(rng.choice(len(starts), _CLIPS_PER_EPOCH, False)) for _ in range(_EPOCHS_PER_ROUND)]
+        for way, read in others.items():
+            spent_s = 0.0
+            for chosen in epochs:
+                start_s = time.process_time()
+                found = read(path, boxes_xyxy, [starts[index] for index in chosen])
+                spent_s += time.process_time() - start_s
+                difference = np.abs(found.astype(np.int16) - passes[1][chosen]).mean(axis=(1, 2, 3)).max()
+                differences[way] = max(differences[way], float(difference))
+            rates[way].append(_EPOCHS_PER_ROUND * _CLIPS_PER_EPOCH / spent_s)
+    for number, of_number in our_rates.items():
+        way = f"one pass, {number} track{'s' if number > 1 else ''}"
+        yield ClipRate(video, way, number * len(starts), Spread.of(of_number), {}, 0.0)
+    for way, of_way in rates.items():
+        ratios = {
+            number: Spread.of([our / other for our, other in zip(of_number, of_way, strict=True)])
+            for number, of_number in our_rates.items()
+        }
+        num_clips = _EPOCHS_PER_ROUND * _CLIPS_PER_EPOCH
+        yield ClipRate(video, way, num_clips, Spread.of(of_way), ratios, differences[way])
 
 
 def _one_pass(path: Path, tracks: pd.DataFrame, clips: Sequence[Clip]) -> NDArray[np.uint8]:
@@ -153,46 +182,44 @@ def _one_pass(path: Path, tracks: pd.DataFrame, clips: Sequence[Clip]) -> NDArra
         return np.stack([crops[window.first_row : window.first_row + CLIP_LENGTH] for window in windows])
 
 
-def _seek_per_clip(path: Path, tracks: pd.DataFrame, clips: Sequence[Clip]) -> NDArray[np.uint8]:
+def _seek_per_clip(path: Path, boxes_xyxy: NDArray[np.float64], starts: Sequence[int]) -> NDArray[np.uint8]:
     found = []
-    for clip in clips:
+    for start in starts:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             assert stream.average_rate is not None
             assert stream.time_base is not None
-            container.seek(int(clip.start_frame / stream.average_rate / stream.time_base), stream=stream)
+            container.seek(int(start / stream.average_rate / stream.time_base), stream=stream)
             frames = []
             for frame in container.decode(stream):
                 assert frame.time is not None
-                if round(frame.time * stream.average_rate) >= clip.start_frame:
+                if round(frame.time * stream.average_rate) >= start:
                     frames.append(frame.to_ndarray(format="gray"))
                 if len(frames) == CLIP_LENGTH:
                     break
-        found.append(_crops(frames, tracks, clip))
+        found.append(_crops(frames, boxes_xyxy[start:]))
     return np.stack(found)
 
 
-def _torchcodec(path: Path, tracks: pd.DataFrame, clips: Sequence[Clip]) -> NDArray[np.uint8]:
+def _torchcodec(path: Path, boxes_xyxy: NDArray[np.float64], starts: Sequence[int]) -> NDArray[np.uint8]:
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found,unused-ignore]
 
-    decoder, found = VideoDecoder(path), {}
-    for clip in sorted(clips, key=lambda clip: clip.start_frame):
-        frames = decoder.get_frames_in_range(clip.start_frame, clip.start_frame + CLIP_LENGTH).data
-        found[clip] = _crops(list(frames[:, 0].contiguous().numpy()), tracks, clip)
-    return np.stack([found[clip] for clip in clips])
+    decoder, found = VideoDecoder(path), []
+    for start in starts:
+        frames = decoder.get_frames_in_range(start, start + CLIP_LENGTH).data
+        found.append(_crops(list(frames[:, 0].contiguous().numpy()), boxes_xyxy[start:]))
+    return np.stack(found)
 
 
-def _crops(frames: Sequence[NDArray[np.uint8]], tracks: pd.DataFrame, clip: Clip) -> NDArray[np.uint8]:
-    boxes = tracks[tracks["track_id"] == clip.track_id].set_index("frame").loc[clip.start_frame :]
-    boxes_xyxy = boxes[["x1", "y1", "x2", "y2"]].to_numpy()
-    pairs = zip(frames, boxes_xyxy[:CLIP_LENGTH], strict=True)
+def _crops(frames: Sequence[NDArray[np.uint8]], boxes_xyxy: NDArray[np.float64]) -> NDArray[np.uint8]:
+    pairs = zip(frames, boxes_xyxy, strict=False)
     return np.stack([crop_roi(frame, box_xyxy, _CROP_SIZE, _CONTEXT) for frame, box_xyxy in pairs])
 
 
-def _tracks(num_frames: int) -> pd.DataFrame:
+def _tracks(num_tracks: int, num_frames: int) -> pd.DataFrame:
     """Boxes of 300 x 220 pixels that wander through the picture."""
     parts = []
-    for track in range(_NUM_TRACKS):
+    for track in range(num_tracks):
         frame = np.arange(num_frames)
         x1, y1 = 450 + 500 * track + 60 * np.sin(frame / 40), 300 + 150 * track + 40 * np.cos(frame / 30)
         box = {"x1": x1, "y1": y1, "x2": x1 + 300, "y2": y1 + 220}
