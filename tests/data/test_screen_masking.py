@@ -50,7 +50,8 @@ def manifest_with(tmp_path, *sector):
 
 def test_the_sector_of_the_manifest_is_used_and_a_changed_one_masks_anew(tmp_path):
     out = tmp_path / "out"
-    transcode_manifest(manifest_with(tmp_path, 32, 16, 96, 48), None, out, SETTINGS, num_workers=0)
+    text = transcode_manifest(manifest_with(tmp_path, 32, 16, 96, 48), None, out, SETTINGS, num_workers=0)
+    assert "25 to 100 % of the frames were kept" in text
     frame = next(decode_frames(out / "videos" / "a.mp4")) > 100
     expected = np.zeros((64, 128), bool)
     expected[16:48, 32:96] = True

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from barcodes import barcode, write_video
@@ -49,6 +51,12 @@ def test_what_the_gpu_cannot_decode_is_a_warning_with_a_command(tmp_path, codec,
     problem = examined(path)[1]["warning", kind]
     assert "NVDEC" in problem.consequence
     assert problem.remedy.startswith(f"launch/prepare.py transcode --manifest {tmp_path}/manifest.csv --out ")
+
+
+def test_the_command_for_a_read_only_archive_writes_elsewhere(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "video.avi", sweep(6), "ffv1", "gray")
+    monkeypatch.setattr(os, "access", lambda folder, mode: (folder, mode) != (tmp_path, os.W_OK))
+    assert " --out transcoded, and use" in examined(path)[1]["warning", "codec ffv1"].remedy
 
 
 def test_a_variable_frame_rate_is_seen_and_rounding_to_milliseconds_is_not_one(tmp_path):

@@ -38,6 +38,8 @@ def test_a_truncated_video_holds_training_back(launch, tiny_study_data, tmp_path
     done = launch("doctor.py", "--manifest", tmp_path / "manifest.csv", "--num-workers", 1)
     assert done.returncode == 1, done.stderr
     assert "FAULT   unreadable: 1 of 2 videos" in done.stdout
+    assert "2 videos, " in done.stdout
+    assert "1 with a fault, 0 with warnings only, 1 without any." in done.stdout
     assert manifest["video_id"].iloc[1] in done.stdout
     assert "truncated" in done.stdout
     assert done.stdout.strip().endswith("Training cannot start.")

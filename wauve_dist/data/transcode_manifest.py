@@ -174,6 +174,11 @@ def _summary(table: pd.DataFrame, has_boxes: bool, out: Path) -> str:
         f"{worst['worst_psnr_db']:.1f} dB ({worst['video_id']}).",
         f"{table['source_bytes'].sum() / 1e6:.1f} MB became {table['num_bytes'].sum() / 1e6:.1f} MB.",
     ]
+    if (shares := 100 * table["scan_share"]).min() < 100:
+        lines.append(
+            f"{shares.min():.0f} to {shares.max():.0f} % of the frames were kept, the rest is black. So are bright "
+            "marks within the scan that stand still, be they ink or tissue: look at some of the videos."
+        )
     if num_padded := int((table["padding"] != "0x0").sum()):
         lines.append(
             f"{num_padded} videos of odd size got a column or row at the right or bottom (transcoding.csv); "

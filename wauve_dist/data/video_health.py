@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from fractions import Fraction
 from pathlib import Path
@@ -168,7 +169,9 @@ def _container_problems(container: Container, transcode: str) -> list[Problem]:
 
 def _transcode(manifest: Path) -> str:
     """A command that keeps every frame and its number, whatever the time stamps say."""
-    source, target = shlex.quote(str(manifest)), shlex.quote(str(manifest.parent / "transcoded"))
+    # Archives are often read-only: then here rather than beside them.
+    folder = manifest.parent if os.access(manifest.parent, os.W_OK) else Path()
+    source, target = shlex.quote(str(manifest)), shlex.quote(str(folder / "transcoded"))
     return f"launch/prepare.py transcode --manifest {source} --out {target}, and use the manifest.csv that it writes"
 
 

@@ -112,17 +112,29 @@ def _print(can_start: bool, checks: list[Check], videos: list[ExaminedVideo]) ->
             groups[problem.severity, problem.kind].append((video, problem))
     for (severity, kind), cases in sorted(groups.items()):
         console.print(f"{marks[severity]} {kind}: {len(cases)} of {len(videos)} videos")
-        remedies = {problem.remedy for _, problem in cases}
-        for video, problem in cases[:_MAX_NAMED]:
-            console.print(f"          {video.video_id}: {problem.consequence}", markup=False)
+        # What is said alike of several videos is said once.
+        alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for video, problem in cases:
+            alike[problem.consequence, problem.remedy].append(video.video_id)
+        remedies = {remedy for _, remedy in alike}
+        for (consequence, remedy), video_ids in list(alike.items())[:_MAX_NAMED]:
+            named = ", ".join(video_ids[:_MAX_NAMED])
+            if len(video_ids) > _MAX_NAMED:
+                named += f" and {len(video_ids) - _MAX_NAMED} more (--json lists all)"
+            console.print(f"          {named}: {consequence}", markup=False)
             if len(remedies) > 1:
-                console.print(f"              Remedy: {problem.remedy}", markup=False)
-        if len(cases) > _MAX_NAMED:
-            console.print(f"          … and {len(cases) - _MAX_NAMED} more; --json lists all")
+                console.print(f"              Remedy: {remedy}", markup=False)
+        if len(alike) > _MAX_NAMED:
+            num_left = len(cases) - sum(map(len, list(alike.values())[:_MAX_NAMED]))
+            console.print(f"          … and {num_left} more videos; --json lists all")
         if len(remedies) == 1:
             console.print(f"          Remedy: {remedies.pop()}", markup=False)
     if videos:
+        num_faulty = sum(any(problem.severity == "fault" for problem in video.problems) for video in videos)
         num_well = sum(not video.problems for video in videos)
         num_frames = sum(video.health.num_decoded for video in videos)
-        console.print(f"{num_well} of {len(videos)} videos ({num_frames} frames) are without any finding.")
+        console.print(
+            f"{len(videos)} videos, {num_frames} frames: {num_faulty} with a fault, "
+            f"{len(videos) - num_faulty - num_well} with warnings only, {num_well} without any."
+        )
     console.print("Training can start." if can_start else "[bold red]Training cannot start.[/]")

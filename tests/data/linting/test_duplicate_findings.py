@@ -9,6 +9,7 @@ from PIL import Image, ImageFilter
 from wauve_dist.data.linting.benchmark import benchmark_linter
 from wauve_dist.data.linting.duplicates import duplicate_findings, shared_frames
 from wauve_dist.data.linting.frame_hashes import hash_videos
+from wauve_dist.structures.annotations import Annotations
 
 
 def scan(seed, size=(160, 128)):
@@ -70,6 +71,20 @@ def test_duplicates_are_reported_by_what_they_cross(archive, hashes):
     worst = found["duplicate-across-splits", "a", "b"]
     assert worst.severity == "error"
     assert worst.message == "3 of 8 frames are in 'b' too, 3 of them identical; split train here, test there."
+
+
+def test_a_video_without_a_lesion_that_shows_what_is_one_elsewhere_is_an_error(archive, hashes):
+    def found(*boxes):
+        frames = pd.DataFrame([(video, 2) for video in "abcd"], columns=["video_id", "frame"])
+        annotations = Annotations(frames, pd.DataFrame(boxes, columns=["video_id", "frame"]))
+        return [f for f in duplicate_findings(archive, hashes, annotations) if f.check == "duplicate-across-boxes"]
+
+    [finding] = found(("a", 2), ("a", 3), ("c", 6))
+    assert (finding.severity, finding.video_id, finding.other_video_id) == ("error", "a", "b")
+    assert finding.message.endswith("frames with a box: 2 here, 0 there.")
+    # In the moment that a lesion comes into sight, copies may differ: b has it a frame later.
+    assert found(("a", 2), ("b", 3), ("c", 2)) == []
+    assert found() == []
 
 
 def test_patients_are_named_where_nothing_worse_is_wrong(archive, hashes):

@@ -1,8 +1,12 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
+from wauve_dist.data.linting.command import lint
 
 
 def test_a_clean_data_set_passes_with_a_report(tiny_study_data, launch, tmp_path):
@@ -15,6 +19,7 @@ def test_a_clean_data_set_passes_with_a_report(tiny_study_data, launch, tmp_path
     assert (document["videos"], document["errors"]) == (12, 0)
     assert set(document["sha256"]) == {"manifest", "annotations"}
     assert "<h1>0 errors" in (tmp_path / "lint" / "report.html").read_text()
+    assert "Not looked for" not in done.stdout
 
 
 def test_planted_faults_are_found_pictured_and_fail_the_command(tiny_study_data, launch, tmp_path):
@@ -49,6 +54,20 @@ def test_planted_faults_are_found_pictured_and_fail_the_command(tiny_study_data,
     page = (tmp_path / "lint" / "report.html").read_text()
     assert len(re.findall("data:image/jpeg", page)) >= 4
     assert f"{len(errors)} errors" in done.stdout
+
+
+def test_what_was_not_looked_for_is_said_beside_what_was_not_found(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text("video_id,patient_id,path,label,vendor\na,p,a.png,1,x\n")
+    text, num_errors = lint(tmp_path / "manifest.csv", None, tmp_path / "lint", 0)
+    assert num_errors == 0
+    expected = [
+        "Not looked for: bad boxes, for want of --annotations.",
+        "Not looked for: patients and copies in several splits, for want of a column 'split'.",
+        "Not looked for: classes that a site gives away, for want of a column 'site'.",
+    ]
+    assert [line for line in text.splitlines() if line.startswith("Not")] == expected
+    assert "bad boxes, for want of --annotations" in (tmp_path / "lint" / "report.html").read_text()
 
 
 def test_a_table_that_is_none_is_refused(launch, tmp_path):

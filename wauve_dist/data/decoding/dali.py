@@ -95,7 +95,7 @@ def decode_batches(path: Path, gpu: int | None) -> Iterator[Any]:
 
 def on_host(frame: Any) -> GreyFrame:
     """Bring one of DALI's tensors, uint8 [H, W, 1], into this process's memory: uint8 [H, W]."""
-    return np.ascontiguousarray(np.asarray(frame.as_cpu())[..., 0])
+    return np.array(np.asarray(frame.as_cpu())[..., 0])
 
 
 def import_dali() -> Any:

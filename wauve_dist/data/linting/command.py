@@ -50,7 +50,7 @@ def lint(manifest: Path, annotations: Path | None, out: Path, num_workers: int) 
     claim_folder(out)
     paths = [manifest.resolve().parent / path for path in rows["path"]]
     hashes = hash_videos(paths, num_workers)
-    found = [*_unreadable(rows, hashes), *duplicate_findings(rows, hashes), *case_findings(rows)]
+    found = [*_unreadable(rows, hashes), *duplicate_findings(rows, hashes, boxes), *case_findings(rows)]
     found += sector_findings(rows, None if boxes is None else boxes.boxes, hashes)
     if boxes is not None:
         found += box_findings(rows, boxes, hashes)
@@ -70,6 +70,7 @@ def lint(manifest: Path, annotations: Path | None, out: Path, num_workers: int) 
         "boxes": None if boxes is None else len(boxes.boxes),
         "errors": num_errors,
         "warnings": len(findings) - num_errors,
+        "not_looked_for": _not_looked_for(rows, boxes is not None),
         "sha256": {"manifest": sha256_of(manifest)}
         | ({} if annotations is None else {"annotations": sha256_of(annotations)}),
         "made_by": f"wauve_dist {__version__}",
@@ -84,8 +85,21 @@ def lint(manifest: Path, annotations: Path | None, out: Path, num_workers: int) 
         temporary.write_text(_page(facts, findings, counts, pictures, class_balance(rows)), encoding="utf-8")
     lines = [f"{facts['videos']} videos of {facts['patients']} patients, {facts['frames']} frames."]
     lines += [f"{number:>7} {severity}s {check}" for (severity, check), number in sorted(counts.items())]
+    lines += [f"Not looked for: {what}." for what in _not_looked_for(rows, boxes is not None)]
     lines += [f"{num_errors} errors, {facts['warnings']} warnings: {out / 'report.html'}"]
     return "\n".join(lines), num_errors
+
+
+def _not_looked_for(rows: pd.DataFrame, has_boxes: bool) -> list[str]:
+    """Say what cannot be found for want of a file or a column, so that a clean report says no more than it knows."""
+    columns = {
+        "label": "contradictory labels, splits of one class",
+        "split": "patients and copies in several splits",
+        "site": "classes that a site gives away",
+        "vendor": "classes that a vendor gives away",
+    }
+    missing = [] if has_boxes else ["bad boxes, for want of --annotations"]
+    return missing + [f"{what}, for want of a column {name!r}" for name, what in columns.items() if name not in rows]
 
 
 def _unreadable(rows: pd.DataFrame, hashes: FrameHashes) -> Iterator[Finding]:

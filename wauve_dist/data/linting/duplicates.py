@@ -1,4 +1,4 @@
-"""Videos that share frames, identical or nearly so, across splits, labels and patients."""
+"""Videos that share frames, identical or nearly so, across splits, labels, boxes and patients."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from wauve_dist.data.linting.findings import Finding
 from wauve_dist.data.linting.frame_hashes import FrameHashes
 from wauve_dist.data.near_duplicates import MAX_DOWNWARD_DISTANCE, near_pairs
+from wauve_dist.structures.annotations import Annotations
 
 # One similar view can be chance; a tenth of a video is a copy.
 _MIN_COPIED_SHARE = 0.1
 
 
 class _Difference(NamedTuple):
-    """A column in which two videos of one picture differ, its values, and what to do."""
+    """What two videos of one picture differ in, and what to do."""
 
+    check: str
     column: str
     here: object
     there: object
@@ -78,13 +80,17 @@ def _identical_frames(hashes: FrameHashes) -> pd.DataFrame:
     )
 
 
-def duplicate_findings(manifest: pd.DataFrame, hashes: FrameHashes) -> Iterator[Finding]:
-    """Report videos that share frames although they differ in split, label or patient.
+def duplicate_findings(
+    manifest: pd.DataFrame, hashes: FrameHashes, annotations: Annotations | None = None
+) -> Iterator[Finding]:
+    """Report videos that share frames although they differ in split, label, whether there is a lesion, or patient.
 
     Args:
         manifest: the rows that were hashed, in that order.
         hashes: of their frames.
+        annotations: unchecked boxes (``parse_annotations``), or None.
     """
+    lesions = {} if annotations is None else _lesions(annotations)
     splits, labels = (manifest.get(name, pd.Series(pd.NA, index=manifest.index)) for name in ("split", "label"))
     video_ids, patients = manifest["video_id"].tolist(), manifest["patient_id"].tolist()
     for pair in shared_frames(hashes).itertuples():
@@ -94,17 +100,33 @@ def duplicate_findings(manifest: pd.DataFrame, hashes: FrameHashes) -> Iterator[
         shared = f"{pair.num_first} of {hashes.num_frames[a]} frames are in {video_ids[b]!r} too, "
         shared += f"{pair.num_identical} of them identical"
         differences = [
-            _Difference("split", splits.iloc[a], splits.iloc[b], "Give both one patient_id and split anew."),
-            _Difference("label", labels.iloc[a], labels.iloc[b], "Find out which label is right; drop a copy."),
+            _Difference(
+                *("duplicate-across-splits", "split", splits.iloc[a], splits.iloc[b]),
+                "Give both one patient_id and split anew.",
+            ),
+            _Difference(
+                *("duplicate-across-labels", "label", labels.iloc[a], labels.iloc[b]),
+                "Find out which label is right; drop a copy.",
+            ),
         ]
         found = [d for d in differences if pd.notna(d.here) and pd.notna(d.there) and d.here != d.there]
+        here, there = lesions.get(video_ids[a]), lesions.get(video_ids[b])
+        if here is not None and there is not None:
+            seen_here, seen_there = pair.first_frame in here, pair.second_frame in there
+            if (seen_here and not there) or (seen_there and not here):
+                found.append(
+                    _Difference(
+                        *("duplicate-across-boxes", "frames with a box:", len(here), len(there)),
+                        "Find out if it shows a lesion: without a box, the detector learns that it shows none.",
+                    )
+                )
         if not found and patients[a] != patients[b]:
             remedy = "If it is one patient, give both one patient_id, so that no split tears them apart."
-            found = [_Difference("patient", patients[a], patients[b], remedy)]
+            found = [_Difference("duplicate-across-patients", "patient", patients[a], patients[b], remedy)]
         for difference in found:
             yield Finding(
                 "error" if is_copy and difference.column != "patient" else "warning",
-                f"duplicate-across-{difference.column}s",
+                difference.check,
                 f"{shared}; {difference.column} {difference.here} here, {difference.there} there.",
                 difference.remedy,
                 video_ids[a],
@@ -113,6 +135,14 @@ def duplicate_findings(manifest: pd.DataFrame, hashes: FrameHashes) -> Iterator[
                 int(pair.second_frame),
                 float(share + pair.num_identical),
             )
+
+
+def _lesions(annotations: Annotations) -> dict[str, set[int]]:
+    """Frames with a box, of every video that has annotated frames."""
+    lesions: dict[str, set[int]] = {video_id: set() for video_id in annotations.frames["video_id"]}
+    for video_id, frames in annotations.boxes.groupby("video_id")["frame"]:
+        lesions[video_id] = set(frames)
+    return lesions
 
 
 def _in_video_order(pairs: NDArray[np.int64], videos: NDArray[np.int32]) -> NDArray[np.int64]:
