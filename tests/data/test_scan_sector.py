@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from wauve_dist.data.scan_sector import find_scan_sector
+from wauve_dist.data.decoding import decode_frames
+from wauve_dist.data.scan_sector import _hull, find_scan_sector
 from wauve_dist.data.synthetic.cohort import draw_case
 from wauve_dist.data.synthetic.scanner import VENDORS
 from wauve_dist.data.synthetic.video import SyntheticVideo
@@ -79,3 +80,18 @@ def test_nothing_is_found_where_nothing_but_a_clock_moves(num_frames):
         frames.append(frame.copy())
         frames[-1][5:15, 280 : 290 + number % 9] = 250
     assert find_scan_sector(frames) is None
+
+
+@pytest.mark.real
+def test_of_real_clips_without_ink_little_is_taken_for_ink(real_data):
+    """Bright tissue that stands still is: the line at the probe, and in some clips reflectors below it."""
+    shares, deep = [], []
+    for path in sorted((real_data / "cine" / "videos").glob("*.avi")):
+        found = find_scan_sector(decode_frames(path))
+        within = _hull(found)
+        taken = within & ~found
+        shares.append(taken.sum() / within.sum())
+        deep.append(int(taken[np.flatnonzero(within.any(axis=1))[0] + 12 :].sum()))
+    print(f"\n{len(shares)} clips: {100 * min(shares):.1f} to {100 * max(shares):.1f} % of the scan is taken for ink;")
+    print(f"in {np.count_nonzero(deep)} of them below its first 12 rows, too: up to {max(deep)} pixels")
+    assert max(shares) < 0.03

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -153,7 +153,7 @@ class ClipDataModule(StudyDataModule):
         if "train" in videos:
             lengths = [span.num_frames for video in self._cropped["train"] for span in video.spans]
             if message := short_tracks(self._timing, lengths, self._clip_rule.clip_length):
-                rank_zero_warn(message)
+                self._warn_once(message)
         if "train" in videos and self._balance is not None:
             self._cropped["train"] = self._balanced(self._cropped["train"], videos["train"], self._balance)
 
@@ -333,7 +333,9 @@ class FrameDataModule(StudyDataModule):
             )
         corners = boxes[["x1", "y1", "x2", "y2"]]
         if num_cut := int((clipped != corners.to_numpy(np.float32)).any(axis=1).sum()):
-            rank_zero_warn(f"{num_cut} of {len(boxes)} boxes reach out of their video's sector and are cut at its edge")
+            self._warn_once(
+                f"{num_cut} of {len(boxes)} boxes reach out of their video's sector and are cut at its edge"
+            )
         shifts = np.array([self._sectors[video_id].shift_xyxy for video_id in boxes["video_id"]]).reshape(-1, 4)
         return boxes.assign(**dict(zip(corners, (clipped - shifts).T, strict=True)))
 

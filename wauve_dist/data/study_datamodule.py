@@ -45,6 +45,7 @@ class StudyDataModule(pl.LightningDataModule):
         self._cache_max_gb, self._decoder = cache_max_gb, decoder
         self._batch_size, self._num_workers, self._seed = batch_size, num_workers, seed
         self._known: set[str] = set()
+        self._warned: set[str] = set()
         self._sectors: dict[str, Sector] = {}
         self._resumable_loader: ResumableLoader[Any] | None = None
         self._position: dict[str, int] | None = None
@@ -105,15 +106,20 @@ class StudyDataModule(pl.LightningDataModule):
         decodes = self._decoder == "dali" and self._cache_dir is None
         return loader_options(self._batch_size, self._num_workers, self._own_gpu() if decodes else None)
 
-    @staticmethod
-    def _report_missing(split: str, rows: pd.DataFrame, found: set[str], what: str, source: Path) -> None:
+    def _warn_once(self, message: str) -> None:
+        """Warn on the first rank; the tables are read twice there, to fill the cache and to load from it."""
+        if message not in self._warned:
+            self._warned.add(message)
+            rank_zero_warn(message)
+
+    def _report_missing(self, split: str, rows: pd.DataFrame, found: set[str], what: str, source: Path) -> None:
         """Warn of videos that give no sample; raise where none is left."""
         missing = [video_id for video_id in rows["video_id"] if video_id not in found]
         message = f"{source}: {len(missing)} of {len(rows)} videos of split {split!r} have no {what}"
         if len(missing) == len(rows):
             raise ValueError(f"{message}. Were it and the manifest made from the same data?")
         if missing:
-            rank_zero_warn(f"{message} and take no part: {', '.join(missing)}.")
+            self._warn_once(f"{message} and take no part: {', '.join(missing)}.")
 
     def state_dict(self) -> dict[str, Any]:
         """Return where training is within its epoch, and what must stay for it to go on there."""
