@@ -32,6 +32,7 @@ from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.loaders import loader_options
 from wauve_dist.data.manifest_columns import covariate_values, group_of_each, missing_counts, require_columns
+from wauve_dist.data.samplers import GroupedSampler, TrainingSampler, aspect_groups
 from wauve_dist.data.study_datamodule import StudyDataModule
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import (
@@ -312,10 +313,12 @@ class FrameDataModule(StudyDataModule):
         self._stored = {}
         for split, rows in videos.items():
             self._stored[split] = [
-                StoredFrame(video_id, frame, stores[video_id], row, _boxes_array(boxes_of[video_id, frame]))
+                StoredFrame(
+                    video_id, frame, stores[video_id], row, recipe.shape[1:], _boxes_array(boxes_of[video_id, frame])
+                )
                 for video_id in rows["video_id"]
-                if video_id in recipes
-                for row, frame in enumerate(recipes[video_id].frames)
+                if (recipe := recipes.get(video_id)) is not None
+                for row, frame in enumerate(recipe.frames)
             ]
             self._report_missing(split, rows, set(recipes), "annotated frame", self._annotations)
 
@@ -345,6 +348,12 @@ class FrameDataModule(StudyDataModule):
 
     def _num_training_samples(self) -> int:
         return len(self._stored["train"])
+
+    def _training_sampler(self) -> TrainingSampler:
+        """Let batches hold frames of about one aspect: a detector pads the frames of a batch to a common size."""
+        heights, widths = zip(*(stored.size for stored in self._stored["train"]), strict=True)
+        groups = aspect_groups(heights, widths)
+        return GroupedSampler(groups, self._batch_size, self._seed, *self._rank_and_world_size())
 
     def val_dataloader(self) -> DataLoader[FrameBatch]:
         """Frames of the validation videos, each exactly once over all processes."""

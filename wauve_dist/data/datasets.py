@@ -136,6 +136,7 @@ class StoredFrame(NamedTuple):
         frame: its number in the video, from 0.
         store: where uint8 [K, H, W] come from.
         row: the frame's row in it.
+        size: its H and W, pixels.
         boxes_xyxy: float32 [N, 4], absolute pixels; N is 0 without lesion.
     """
 
@@ -143,6 +144,7 @@ class StoredFrame(NamedTuple):
     frame: int
     store: Path | OnlineArray
     row: int
+    size: tuple[int, int]
     boxes_xyxy: NDArray[np.float32]
 
 

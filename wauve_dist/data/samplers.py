@@ -6,10 +6,15 @@ processes need to be told nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
+
+# Groups an octave of height / width: frames of a group differ by at most 19 % in it, so a batch pads at most that.
+# Finer groups pad less, and mix fewer scanners in a batch, whose norms should see several.
+_ASPECTS_PER_OCTAVE = 4
 
 
 class TrainingSampler(Sampler[tuple[int, int]]):
@@ -51,11 +56,68 @@ class TrainingSampler(Sampler[tuple[int, int]]):
         return self._num_bags // self._world_size * self._bag_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch, order = self.epoch, np.random.default_rng([self._seed, self.epoch]).permutation(self._num_bags)
+        epoch, order = self.epoch, self._order()
         bags = order[: self._num_bags - self._num_bags % self._world_size][self._rank :: self._world_size]
         of_rank = (bags[:, None] * self._bag_size + np.arange(self._bag_size)).ravel()
         position = self._start[1] if self._start[0] == epoch else 0
         return ((epoch, int(sample)) for sample in of_rank[position:])
+
+    def _order(self) -> NDArray[np.int64]:
+        """Return the numbers of all bags as one process sees them in this epoch."""
+        return np.random.default_rng([self._seed, self.epoch]).permutation(self._num_bags)
+
+
+class GroupedSampler(TrainingSampler):
+    """A training sampler whose batches hold samples of one group, as far as there are enough.
+
+    The order is a ``TrainingSampler``'s but for one thing: a sample waits until those drawn after it fill a batch of
+    its group, which then goes out. Behind them come mixed batches of what the groups have left, and the last, smaller
+    batch as it was drawn. A batch here is that of all ranks together, so that no rank waits for one with larger
+    frames, and that any number of ranks sees the same samples in a step. With a single group the order is a
+    ``TrainingSampler``'s exactly.
+
+    Detectron2 (``AspectRatioGroupedDataset``) and torchvision's reference training (``GroupedBatchSampler``) group on
+    each rank by itself, the former a stream without end, the latter filling up with samples that the epoch had before.
+
+    Args:
+        groups: whole number of each sample's group.
+        batch_size: of this rank.
+        seed: see ``TrainingSampler``.
+        rank: likewise.
+        world_size: likewise.
+    """
+
+    def __init__(self, groups: Sequence[int], batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        super().__init__(len(groups), seed, rank, world_size)
+        self._groups, self._step_size = np.asarray(groups), batch_size * world_size
+
+    def _order(self) -> NDArray[np.int64]:
+        drawn = super()._order()
+        # Those that sit out, for they are too few for every rank, are the last drawn: no group more often than others.
+        in_full_batches, last_batch = np.split(drawn, [len(drawn) - len(drawn) % self._step_size])
+        sent_at = np.full(len(in_full_batches), len(in_full_batches))
+        for group in np.unique(self._groups):
+            places = np.flatnonzero(self._groups[in_full_batches] == group)
+            batches = places[: len(places) - len(places) % self._step_size].reshape(-1, self._step_size)
+            sent_at[batches] = batches[:, -1:]
+        return np.concatenate([in_full_batches[sent_at.argsort(kind="stable")], last_batch])
+
+
+def aspect_groups(heights: ArrayLike, widths: ArrayLike) -> list[int]:
+    """Number frames by height over width, on a logarithmic scale with square frames amid their group.
+
+    A detector pads the frames of a batch to a common size, and the padding costs as much as the frames.
+
+    Args:
+        heights: of N frames, pixels.
+        widths: likewise.
+
+    Returns:
+        N whole numbers.
+    """
+    octaves = np.log2(np.asarray(heights) / np.asarray(widths))
+    groups: list[int] = np.rint(octaves * _ASPECTS_PER_OCTAVE).astype(int).tolist()
+    return groups
 
 
 class EvaluationSampler(Sampler[int]):
