@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 STAGES = ["data", "detector", "tracks", "classifier", "predictions", "report"]
 
@@ -19,6 +20,9 @@ def test_two_runs_of_one_seed_end_in_the_same_metrics_and_a_done_study_is_kept(t
     assert (tmp_path / "first" / "predictions" / "predictions.csv").read_bytes() == (
         tmp_path / "second" / "predictions" / "predictions.csv"
     ).read_bytes()
+
+    record = yaml.safe_load((tmp_path / "first" / "detector" / "metrics" / "version_0" / "hparams.yaml").read_text())
+    assert record["anchors"]["boxes"] > 0
 
     again = launch("study.py", "--config", tiny_study, "--out", tmp_path / "first")
     assert again.returncode == 0, again.stderr

@@ -342,6 +342,12 @@ class FrameDataModule(StudyDataModule):
         shifts = np.array([self._sectors[video_id].shift_xyxy for video_id in boxes["video_id"]]).reshape(-1, 4)
         return boxes.assign(**dict(zip(corners, (clipped - shifts).T, strict=True)))
 
+    def training_boxes(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the boxes of all training frames, [N, 4], and width and height of each one's frame, [N, 2]; pixels."""
+        boxes_xyxy = np.concatenate([stored.boxes_xyxy for stored in self._stored["train"]])
+        sizes = [stored.size[::-1] for stored in self._stored["train"] for _ in stored.boxes_xyxy]
+        return boxes_xyxy, np.array(sizes, np.int64).reshape(-1, 2)
+
     def train_dataloader(self) -> DataLoader[FrameBatch]:
         """Augmented frames of the training videos."""
         return self._training_loader(TrainingFrames(self._stored["train"], self._seed))

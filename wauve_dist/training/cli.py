@@ -24,6 +24,7 @@ from wauve_dist.structures.provenance import sha256_of, write_provenance
 from wauve_dist.structures.pseudonyms import read_or_make_key
 from wauve_dist.training.config_errors import explained
 from wauve_dist.training.finite_loss import FiniteLoss
+from wauve_dist.training.logging.anchor_report import AnchorReport
 from wauve_dist.training.logging.run_artifact import log_checkpoint
 from wauve_dist.training.logging.run_logging import RunDescription, build_loggers, wandb_loggers
 from wauve_dist.training.logging.step_figures import StepFigures
@@ -163,6 +164,7 @@ class TrainingCLI(LightningCLI):
             RankAgreement(config),
             _DescribedRun(self),
             RunDescription(yaml.safe_load(config), _sources(self)),
+            AnchorReport(),
             StepSeeds(self.config.seed_everything),
             FiniteLoss(),
             figures,
