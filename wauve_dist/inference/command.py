@@ -143,6 +143,7 @@ def _load_detector(path: Path, backend: Backend | None, device: torch.device, on
             f"--detector {path}: was trained on whole frames, and the manifest of --videos gives sectors to cut them "
             "to. Train a detector with such a manifest, or leave the sector_ columns out here."
         )
+    detector.detector.prepare_prediction()
     return detector
 
 

@@ -100,8 +100,7 @@ class DetectionTask(pl.LightningModule):
         """Find lesions: uint8 [N, H, W], grey, on the module's device, to boxes in the frames' own pixels."""
         assert not self.training, "detections come from a module in evaluation mode"
         return [
-            Detections(found["boxes"].float().cpu().numpy(), found["scores"].float().cpu().numpy())
-            for found in self.detector(list(frames_NHW))
+            Detections(found["boxes"].numpy(), found["scores"].numpy()) for found in self.detector(list(frames_NHW))
         ]
 
     def on_train_start(self) -> None:
@@ -134,8 +133,8 @@ class DetectionTask(pl.LightningModule):
                         "width": [image.shape[1]],
                         "height": [image.shape[0]],
                         "truth": [truth.cpu().numpy()],
-                        "found": [found["boxes"].float().cpu().numpy()],
-                        "scores": [found["scores"].float().cpu().numpy()],
+                        "found": [found["boxes"].numpy()],
+                        "scores": [found["scores"].numpy()],
                     }
                 )
             )

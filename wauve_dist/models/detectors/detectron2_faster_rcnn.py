@@ -96,7 +96,13 @@ class Detectron2LesionDetector(LesionDetector):
             resized, _ = self.network.transform.resize(image)
             inputs.append({"image": resized, "height": height, "width": width})
         found = [result["instances"] for result in self._run(inputs)]
-        return [{"boxes": instances.pred_boxes.tensor, "scores": instances.scores} for instances in found]
+        return [
+            {"boxes": instances.pred_boxes.tensor.float().cpu(), "scores": instances.scores.float().cpu()}
+            for instances in found
+        ]
+
+    def prepare_prediction(self) -> None:
+        """Change nothing: Detectron2's modules want each tensor in its place."""
 
     def _run(self, inputs: list[dict[str, Any]]) -> Any:
         weights = self.network.state_dict(keep_vars=True)

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torchvision.models import resnet34
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.ops.poolers import LevelMapper
 
+from wauve_dist.models.detectors.batched_inference import BatchedInference
 from wauve_dist.models.detectors.detector_layouts import own_weights
+from wauve_dist.models.detectors.folding import fold_norms
+from wauve_dist.models.detectors.network_input import network_input
+from wauve_dist.models.memory_format import put_channels_last
 
 # ImageNet's statistics, averaged over its three channels: B-mode is grey.
 PIXEL_MEAN = 0.449
@@ -19,6 +25,8 @@ PIXEL_STD = 0.226
 
 _LESION_CLASS = 1
 _FPN_CHANNELS = 256
+_POOLED_LEVELS = (2, 5)  # first and last, P2 to P5
+_POOLED_STRIDES = (4, 8, 16, 32)
 _RESNET34_STAGE_CHANNELS = [64, 128, 256, 512]
 
 
@@ -37,6 +45,10 @@ class LesionDetector(nn.Module):
         training_sizes: each batch of a training is resized to one of these long sides, at random; none: ``image_size``.
         frozen_norms: the backbone's norms keep the scales and statistics that they were loaded with, as is usual with
             ImageNet weights and few frames a batch; those of the pyramid are trained.
+
+    Attributes:
+        network: torchvision's detector, which holds all weights.
+        batched: runs it on a batch at once.
     """
 
     def __init__(
@@ -87,6 +99,10 @@ class LesionDetector(nn.Module):
             box_nms_thresh=nms_iou,
             box_detections_per_img=max_detections,
         )
+        # Else torchvision guesses the scales from the first frames that it sees, flat ones wrongly, and keeps them.
+        pooler = self.network.roi_heads.box_roi_pool
+        pooler.scales, pooler.map_levels = [1 / stride for stride in _POOLED_STRIDES], LevelMapper(*_POOLED_LEVELS)
+        self.batched = BatchedInference(self.network)
         norms = (module for module in resnet.modules() if isinstance(module, nn.BatchNorm2d))
         self._frozen_norms = list(norms) if frozen_norms else []
         for norm in self._frozen_norms:
@@ -133,15 +149,44 @@ class LesionDetector(nn.Module):
     def forward(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
         """Find lesions, in evaluation mode.
 
+        On a GPU the frames of the batch are handled at once (``in_one_go``). On a CPU torchvision's way (``in_turn``)
+        is as fast for small frames and 1.4 times as fast at full scale, since it compares fewer pairs of boxes. Both
+        find the same. A network that FSDP2 has sharded wants to be called as a whole, so in turn.
+
         Args:
             frames: uint8 [H, W] each, grey; sizes may differ.
 
         Returns:
-            For each frame ``boxes`` float32 [K, 4] in its own pixels and ``scores`` float32 [K], best first.
+            For each frame ``boxes`` float32 [K, 4] in its own pixels and ``scores`` float32 [K], best first, in host
+            memory.
         """
+        if frames[0].is_cuda and not isinstance(self.network, FSDPModule):
+            return self.in_one_go(frames)
+        return self.in_turn(frames)
+
+    def in_one_go(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """Find lesions in all frames at once; the host waits for the device once (see ``BatchedInference``)."""
         self.choose_size()
-        detections: list[dict[str, Tensor]] = self.network(frames_to_images(frames))
-        return detections
+        found_ND5 = self.batched(network_input(frames, self.network.transform))
+        present = [found_D5[found_D5[:, 4] >= 0] for found_D5 in found_ND5]
+        return [{"boxes": found_K5[:, :4], "scores": found_K5[:, 4]} for found_K5 in present]
+
+    def in_turn(self, frames: Sequence[Tensor]) -> list[dict[str, Tensor]]:
+        """Find lesions with torchvision's own detector, frame by frame behind the pyramid."""
+        self.choose_size()
+        return [
+            {name: result[name].float().cpu() for name in ("boxes", "scores")}
+            for result in self.network(frames_to_images(frames))
+        ]
+
+    def prepare_prediction(self) -> None:
+        """Let the network compute the same in fewer steps; it can then neither be trained nor saved.
+
+        Norms become part of their convolutions, and convolutions read and write channels last, the order that tensor
+        cores want.
+        """
+        fold_norms(self.network.backbone)
+        put_channels_last(self.network)
 
     def choose_size(self) -> None:
         """Set the long side that the next frames are resized to."""
