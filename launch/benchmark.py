@@ -46,9 +46,18 @@ def main(argv: list[str]) -> int:
     names = ["i3d", "resnet50", "timesformer"]
     classifier.add_argument("--networks", nargs="+", choices=names, default=names, help="which (default: all)")
     classifier.set_defaults(run=_classifier)
-    detector = parts.add_parser("detector", help="Faster R-CNN inference against torchvision's, frame by frame")
+    detector = parts.add_parser(
+        "detector",
+        help="Faster R-CNN inference on scan sectors and whole screens, against torchvision's, frame by frame",
+        description="Detectors are untrained, and their scores shifted so that one proposal in a hundred counts as a "
+        "lesion, or nearly all do. A quick look on a CPU (minutes): OMP_NUM_THREADS=1 launch/benchmark.py detector "
+        "--device cpu "
+        "--image-size 64 --batch-size 2",
+    )
     _add_model_options(detector, batch_size=16)
-    detector.add_argument("--image-size", type=int, default=800, metavar="PX", help="side of the square frames")
+    detector.add_argument(
+        "--image-size", type=int, default=800, metavar="PX", help="side of the square sectors; a screen is 1080p at 800"
+    )
     detector.set_defaults(run=_detector)
     tracking = parts.add_parser("tracking", help="boxes to tracks, frame by frame on one core (seconds)")
     tracking.add_argument("--frames", type=int, default=4000, metavar="N", help="of the video (default: 4000)")

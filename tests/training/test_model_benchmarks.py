@@ -5,14 +5,19 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from wauve_dist.models.classifiers.i3d import I3DResNet50
-from wauve_dist.training.benchmarks import throughput
+from wauve_dist.training.benchmarks import detector_benchmark, throughput
 from wauve_dist.training.benchmarks.classifier_benchmark import (
     COMPARISONS,
     benchmark_classifier,
     num_macs,
     pytorchvideo_i3d,
 )
-from wauve_dist.training.benchmarks.detector_benchmark import lesion_detector, torchvision_faster_rcnn
+from wauve_dist.training.benchmarks.detector_benchmark import (
+    benchmark_detector,
+    call_lesions,
+    lesion_detector,
+    torchvision_faster_rcnn,
+)
 from wauve_dist.training.benchmarks.throughput import measure_throughput, print_throughputs
 
 CPU = torch.device("cpu")
@@ -85,3 +90,38 @@ def test_the_detectors_compared_differ_in_the_pyramid_s_norms_and_the_anchor_rat
     ours, reference = sizes(lesion_detector(800).network), sizes(torchvision_faster_rcnn(800))
     differing = {name for name in ours.keys() | reference.keys() if ours.get(name) != reference.get(name)}
     assert all("num_batches_tracked" in name or name.startswith("rpn.head.") for name in differing), differing
+
+
+@pytest.mark.parametrize("share", [0.01, 0.99])
+def test_shifted_scores_make_a_given_share_of_the_proposals_lesions(share):
+    torch.manual_seed(0)
+    network = torchvision_faster_rcnn(64).eval()
+    images = [torch.rand(3, 64, 64) for _ in range(2)]
+    call_lesions(network, images, share)
+    scores = []
+    network.roi_heads.box_predictor.register_forward_hook(
+        lambda _, __, scored: scores.append(scored[0].softmax(dim=1)[:, 1])
+    )
+    with torch.inference_mode():
+        network(images)
+    assert (scores[0] > network.roi_heads.score_thresh).float().mean() == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.slow
+def test_detectors_are_timed_on_sectors_screens_and_crowds_each_beside_torchvision(monkeypatch):
+    monkeypatch.setattr(throughput, "_NUM_REPETITIONS", 1)
+    monkeypatch.setattr(throughput, "_REPETITION_S", 1e-9)
+    monkeypatch.setattr(detector_benchmark, "_NUM_PROPOSALS", 20)
+    rows = list(benchmark_detector(CPU, 2, 64, "bf16", with_compile=False))
+    reference, prepared = "torchvision FasterRCNN, eager, fp32, batch 1", "ours at once, bf16, prepared, batch"
+    in_all_ways = [f"ours {way}, fp32, batch {number}" for number in (1, 2) for way in ("in turn", "at once")]
+    in_all_ways += [f"ours {way}, bf16, batch 2" for way in ("in turn", "at once")]
+    assert [(row.task, row.way) for row in rows] == [
+        *(("64x64 sectors", way) for way in (reference, *in_all_ways, f"{prepared} 1", f"{prepared} 2")),
+        *(("154x86 screens", way) for way in (reference, f"{prepared} 1", f"{prepared} 2")),
+        *(
+            ("64x64 sectors, nearly all proposals lesions", way)
+            for way in (reference, f"{prepared} 1", f"{prepared} 2")
+        ),
+    ]
+    assert all(row.per_s > 0 for row in rows)

@@ -9,7 +9,7 @@ calls: the host queues them without ever waiting, and copies the result once. Th
            → features of each proposal → score, box → suppression → best D: the detections
 
 So are the results, but for rounding: torchvision shifts levels apart before it compares their boxes. In half precision,
-boxes and scores stay float32 here, where torchvision rounds anchors to whole pixels and more.
+boxes and scores stay float32 here; torchvision rounds anchors with the features, in bfloat16 by up to 2 pixels.
 
 Shapes: N frames, C channels, H, W a level's grid, A anchors of a level, L levels, K candidates of a level, P proposals
 and D detections of a frame, M = N P; boxes are xyxy in pixels of the resized and padded frame.
