@@ -45,17 +45,23 @@ DETECTOR = {
 
 
 class Clips(Dataset):
-    """Noise; malignant clips are brighter."""
+    """Noise; malignant clips are brighter. Every ``bag_size`` clips are a video."""
+
+    def __init__(self, bag_size):
+        self.bag_size = bag_size
 
     def __getitems__(self, samples):
         numbers = torch.tensor([sample if isinstance(sample, int) else sample[1] for sample in samples])
-        labels = (numbers % 2).float()
+        videos = numbers // self.bag_size
+        labels = (videos % 2).float()
         clips = [
-            torch.randint(0, 150, (8, 64, 64), generator=torch.Generator().manual_seed(n)) + 100 * (n % 2)
-            for n in numbers.tolist()
+            torch.randint(0, 150, (8, 64, 64), generator=torch.Generator().manual_seed(n)) + 100 * int(label)
+            for n, label in zip(numbers.tolist(), labels, strict=True)
         ]
-        names = [f"video {n}" for n in numbers.tolist()]
-        return ClipBatch(torch.stack(clips).to(torch.uint8), labels, numbers, names, names, numbers, numbers)
+        names = [f"video {n}" for n in videos.tolist()]
+        return ClipBatch(
+            torch.stack(clips).to(torch.uint8), labels, numbers, names, names, videos, numbers, bag_size=self.bag_size
+        )
 
 
 class Frames(Dataset):
@@ -138,17 +144,17 @@ def train(
     clip=None,
     accumulate=1,
     compression=None,
+    bag_size=1,
 ):
     """Train; leave NAME.epoch0.ckpt, NAME.ckpt and, for every rank, NAME.RANK.pt: its losses, its last buffers."""
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     pl.seed_everything(0)
     if task == "classification":
-        module = ClassificationTask(
-            I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, optimizer=optimizer, **OPTIMIZATION
-        )
-        data = Clips()
+        options = {"optimizer": optimizer, "attention_pooling": bag_size > 1, **OPTIMIZATION}
+        module = ClassificationTask(I3DResNet50(dropout=0.0), crop_size=64, roi_context=1.5, **options)
+        data = Clips(bag_size)
     elif task == "perceptron":
-        module, data = Perceptron(optimizer, **OPTIMIZATION), Clips()
+        module, data = Perceptron(optimizer, **OPTIMIZATION), Clips(bag_size)
     else:
         module, data = DetectionTask(**DETECTOR, optimizer=optimizer, **OPTIMIZATION), Frames()
     witness = Witness(out / f"{name}.epoch0.ckpt", freezes_norms)
@@ -177,7 +183,7 @@ def train(
     loaders = [
         DataLoader(data, batch_size, sampler=sampler, collate_fn=lambda batch: batch)
         for sampler in (
-            TrainingSampler(NUM_SAMPLES, 0, rank, world_size),
+            TrainingSampler(NUM_SAMPLES, 0, rank, world_size, bag_size),
             EvaluationSampler(NUM_VALIDATED, rank, world_size),
         )
     ]

@@ -57,18 +57,20 @@ def assert_equal(result, reference, atol):
 ROUNDING = 1e-6
 
 
+VIDEOS = {"bag_size": 2, "num_epochs": 1, "optimizer": "sgd"}  # the loss of whole videos, whose clips attention weighs
 HALF = {"task": "perceptron", "precision": "16-mixed", "clip": 0.5, "num_epochs": 6}
 
 
 @pytest.fixture(scope="session")
 def short_runs(train):
-    """An epoch of I3D with frozen batch norms, then a perceptron in fp16 under clipping, three ways each."""
+    """An epoch of I3D with frozen batch norms, a perceptron in fp16 under clipping, and I3D with attention pooling."""
     names = ("ddp", "fsdp2", "zero3")
     return train(
         2,
         *({"name": name, "strategy": name, "num_epochs": 1} for name in names),
         *({"name": f"{name} in fp16", "strategy": name, **HALF} for name in names),
         {"name": "zero3 resumed", "strategy": "zero3", "resume": "zero3 in fp16.epoch0", **HALF},
+        *({"name": f"{name} of videos", "strategy": name, **VIDEOS} for name in ("ddp", "fsdp2")),
     )
 
 
@@ -105,9 +107,17 @@ def test_zero_resumes_with_its_loss_scale(short_runs):
 
 
 def test_two_processes_train_what_one_trains_with_twice_the_batch(train, short_runs):
-    one = train(1, {"name": "one", "strategy": "none", "num_epochs": 1})["one"]
-    assert len(one.losses) == 2
-    assert_equal(short_runs["ddp"], one, 1e-5)  # a mean of means; AdamW divides gradients by their own size
+    runs = train(
+        1,
+        {"name": "clips", "strategy": "none", "num_epochs": 1},
+        {"name": "videos", "strategy": "none", **VIDEOS},
+    )
+    assert len(runs["clips"].losses) == len(runs["videos"].losses) == 2
+    # A mean of means; AdamW divides gradients by their own size.
+    assert_equal(short_runs["ddp"], runs["clips"], 1e-5)
+    for strategy in ("ddp", "fsdp2"):
+        assert_equal(short_runs[f"{strategy} of videos"], runs["videos"], 1e-5)
+    assert any("attention" in name for name in runs["videos"].weights)
 
 
 STRATEGIES = ["fsdp2", *(f"zero{stage}{offload}" for stage in (1, 2, 3) for offload in ("", "_offload"))]
