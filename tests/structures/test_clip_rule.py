@@ -34,6 +34,12 @@ def test_all_frames_of_all_tracks_for_an_image_network():
     assert frames_of(ClipRule(1)) == [*((3, frame) for frame in range(4, 24)), *((7, frame) for frame in range(2, 8))]
 
 
+def test_of_the_primary_track_alone_whose_scores_sum_up_to_most_although_another_is_surer():
+    assert frames_of(ClipRule(inputs="primary_track")) == [(3, 4), (3, 12)]
+    assert frames_of(ClipRule(1, "primary_track")) == [(3, frame) for frame in range(4, 24)]
+    assert frames_of(ClipRule(1, "primary_track"), TRACKS[TRACKS["track_id"] == 7]) == [(7, f) for f in range(2, 8)]
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [

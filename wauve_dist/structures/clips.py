@@ -11,10 +11,23 @@ import pandas as pd
 
 CLIP_LENGTH = 8
 
-Inputs = Literal["all", "one_key_frame", "two_key_frames"]
+Inputs = Literal["all", "primary_track", "one_key_frame", "two_key_frames"]
 KeyFrameRule = Literal["manifest", "largest", "most_confident"]
 
 _NUM_KEY_FRAMES = {"one_key_frame": 1, "two_key_frames": 2}
+
+
+def primary_track(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Return the boxes of the track that most likely is the lesion: whose scores sum up to most, the first of equals.
+
+    A lesion is followed for long and surely; a false track is short or doubtful.
+
+    Args:
+        tracks: rows of ``tracks.parquet`` of one video; all of them belong to one lesion or to none.
+    """
+    if tracks.empty:
+        return tracks
+    return tracks[tracks["track_id"] == tracks.groupby("track_id")["score"].sum().idxmax()]
 
 
 def clip_starts(first_frame: int, num_frames: int, clip_length: int = CLIP_LENGTH) -> range:
@@ -51,13 +64,13 @@ class ClipRule:
     Attributes:
         clip_length: adjacent frames of a clip; 1 for an image network.
         inputs: ``all`` clips that fit into the tracks, one after the other: 8 frames each for the paper's video models,
-            all ROI frames for its image network. ``one_key_frame`` and ``two_key_frames`` are the other two inputs of
-            the image network.
+            all ROI frames for its image network; or those of the ``primary_track`` only, so that false tracks have no
+            say. ``one_key_frame`` and ``two_key_frames`` are the other two inputs of the image network.
         key_frames: where key frames come from. ``manifest``: its column ``key_frames``, as radiologists chose them in
             the paper; the most confident box in such a frame is the lesion. Without a radiologist: the ``largest``
-            cross-section (box) of the lesion or its ``most_confident`` box, the lesion being the track whose boxes'
-            scores sum up to most; the second key frame is the next best at least 8 frames away, so that it shows
-            another section, or simply the next best where the track is too short for one.
+            cross-section (box) of the lesion or its ``most_confident`` box, the lesion being the primary track; the
+            second key frame is the next best at least 8 frames away, so that it shows another section, or simply the
+            next best where the track is too short for one.
 
     Raises:
         ValueError: a key frame for a network that takes several.
@@ -68,16 +81,16 @@ class ClipRule:
     key_frames: KeyFrameRule = "largest"
 
     def __post_init__(self) -> None:
-        if self.inputs != "all" and self.clip_length != 1:
+        if self.inputs in _NUM_KEY_FRAMES and self.clip_length != 1:
             raise ValueError(
                 f"inputs is {self.inputs!r}, but the network takes {self.clip_length} adjacent frames. "
-                "Key frames are for image networks; use 'all'."
+                "Key frames are for image networks; use 'all' or 'primary_track'."
             )
 
     @property
     def from_manifest(self) -> bool:
         """Tell whether the manifest has to list key frames."""
-        return self.inputs != "all" and self.key_frames == "manifest"
+        return self.inputs in _NUM_KEY_FRAMES and self.key_frames == "manifest"
 
     def clips(self, tracks: pd.DataFrame, listed: Sequence[int]) -> list[Clip]:
         """Choose the clips of a video.
@@ -90,8 +103,9 @@ class ClipRule:
             In order of track and time, or of key frames by rank; empty where the tracks hold nothing to judge. A listed
             frame without a box gives nothing.
         """
-        if self.inputs == "all":
-            spans = tracks.groupby("track_id")["frame"].agg(["min", "size"])
+        if self.inputs not in _NUM_KEY_FRAMES:
+            judged = tracks if self.inputs == "all" else primary_track(tracks)
+            spans = judged.groupby("track_id")["frame"].agg(["min", "size"])
             return [
                 Clip(int(track_id), index, start)
                 for track_id, first, length in spans.itertuples()
@@ -106,7 +120,7 @@ class ClipRule:
             best = tracks.sort_values(["score", "track_id"], ascending=[False, True]).drop_duplicates("frame")
             found = best.set_index("frame", drop=False)
             return found.loc[[frame for frame in listed if frame in found.index][:num_wanted]]
-        lesion = tracks[tracks["track_id"] == tracks.groupby("track_id")["score"].sum().idxmax()]
+        lesion = primary_track(tracks)
         seen = lesion[~lesion["interpolated"]].sort_values("frame")
         areas = (seen["x2"] - seen["x1"]) * (seen["y2"] - seen["y1"])
         value = areas if self.key_frames == "largest" else seen["score"]

@@ -23,7 +23,12 @@ from wauve_dist.study.stages import Stage, StageError, remove_from
 
 _STUDY_RECORD = "study.json"
 
-_INPUTS_WORDS = {"one_key_frame": "one key frame", "two_key_frames": "two key frames", "all": "all ROI frames"}
+_INPUTS_WORDS = {
+    "all": "all ROI frames",
+    "primary_track": "ROI frames of the primary track",
+    "one_key_frame": "one key frame",
+    "two_key_frames": "two key frames",
+}
 
 
 def stages_of(config: StudyConfig) -> list[Stage]:
