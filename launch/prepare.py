@@ -44,6 +44,12 @@ def _add_synthetic(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--min-frames", type=int, default=32, help="fewest frames per video")
     parser.add_argument("--max-frames", type=int, default=64, help="most frames per video")
     parser.add_argument("--codec", choices=["mjpeg", "h264", "mpeg4"], default="mjpeg", help="inside the AVI files")
+    parser.add_argument(
+        "--focality",
+        type=float,
+        default=0.0,
+        help="0 to 1: how much of what tells malignant from benign is left to signs that only part of a sweep shows",
+    )
     parser.add_argument("--val-fraction", type=float, default=0.15, help="share of the videos for validation")
     parser.add_argument("--test-fraction", type=float, default=0.25, help="share of the videos for testing")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
@@ -57,7 +63,9 @@ def _run_synthetic(arguments: argparse.Namespace) -> None:
     from wauve_dist.data.synthetic.dataset import generate
     from wauve_dist.data.synthetic.rendering import VideoSettings
 
-    settings = VideoSettings(arguments.frame_size, arguments.min_frames, arguments.max_frames, arguments.codec)
+    settings = VideoSettings(
+        arguments.frame_size, arguments.min_frames, arguments.max_frames, arguments.codec, arguments.focality
+    )
     manifest = generate(
         arguments.out,
         arguments.num_videos,

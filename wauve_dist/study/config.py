@@ -25,6 +25,7 @@ class SyntheticData:
     max_frames: int
     val_fraction: float
     test_fraction: float
+    focality: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,17 @@ def test_every_descriptor_points_to_the_label_and_none_decides_alone():
         assert 0.65 < auc([getattr(case.descriptors, name) for case in CASES]) < 0.95, name
 
 
+def test_of_focal_signs_the_body_tells_nothing_and_the_cap_all_that_it_did():
+    focal = [draw_case(seed=1, index=index, focality=1.0).descriptors for index in range(600)]
+    for name in ("height_to_width", "lobulation", "contrast_db", "heterogeneity_db"):
+        assert 0.44 < auc([getattr(look, name) for look in focal]) < 0.56, name
+    assert min(look.attenuation_db_per_mm for look in focal) == 0  # no enhancement
+    for name in ("num_spicules", "spicule_length", "margin_mm", "halo_db", "sector_half_angle", "size_mm"):
+        assert [getattr(look, name) for look in focal] == [getattr(case.descriptors, name) for case in CASES]
+    half = [draw_case(seed=1, index=index, focality=0.5).descriptors.heterogeneity_db for index in range(600)]
+    assert 0.7 < auc(half) < auc([case.descriptors.heterogeneity_db for case in CASES]) - 0.05
+
+
 def test_age_size_and_birads_lean_with_the_label_as_in_the_papers_table_1():
     assert 0.6 < auc([case.age for case in CASES]) < 0.8
     assert 0.52 < auc([case.descriptors.size_mm for case in CASES]) < 0.75

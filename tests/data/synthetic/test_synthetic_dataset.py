@@ -79,6 +79,7 @@ def test_every_codec_decodes_to_the_frames_that_went_in(codec, tmp_path):
         ({"num_videos": 2}, ["--num-videos 2", "more videos"]),
         ({"settings": VideoSettings(frame_size=97)}, ["--frame-size 97", "even"]),
         ({"settings": VideoSettings(min_frames=40, max_frames=30)}, ["--min-frames 40", "--max-frames 30"]),
+        ({"settings": VideoSettings(focality=1.5)}, ["--focality 1.5", "0 to 1"]),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, ["--val-fraction 0.6", "below 1"]),
         ({"seed": -1, "settings": VideoSettings(codec="vp9")}, ["--seed -1", "--codec vp9", "mjpeg"]),
     ],

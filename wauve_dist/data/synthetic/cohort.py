@@ -90,8 +90,14 @@ class Case:
         return f"p{self.patient_index:05d}"
 
 
-def draw_case(seed: int, index: int) -> Case:
-    """Draw the patient and the lesion of video ``index``."""
+def draw_case(seed: int, index: int, focality: float = 0.0) -> Case:
+    """Draw the patient and the lesion of video ``index``.
+
+    Args:
+        seed: of the data set.
+        index: of the video.
+        focality: see ``rendering.VideoSettings``.
+    """
     patient_index, label = _patient_and_label(seed, index)
     patient = np.random.default_rng([seed, _PATIENT_STREAM, patient_index])
     site = _choose(patient, SITE_SHARES)
@@ -104,7 +110,7 @@ def draw_case(seed: int, index: int) -> Case:
     # descriptor follows it loosely.
     typical, atypical = APPEARANCE_BETA
     appearance = float(rng.beta(typical, atypical) if label else rng.beta(atypical, typical))
-    descriptors = _draw_descriptors(rng, appearance)
+    descriptors = _draw_descriptors(rng, appearance, focality)
     suspicion = appearance + rng.normal(0.0, READER_NOISE)
     birads = next((name for name, top in BIRADS_THRESHOLDS.items() if suspicion < top), "5")
     return Case(
@@ -160,26 +166,33 @@ def _patient_and_label(seed: int, index: int) -> tuple[int, int]:
     return block * BLOCK_SIZE + int(patient_slot), int(labels[slot])
 
 
-def _draw_descriptors(rng: np.random.Generator, appearance: float) -> Descriptors:
+def _draw_descriptors(rng: np.random.Generator, appearance: float, focality: float) -> Descriptors:
     """Draw how a lesion looks that appears benign (0) to malignant (1); every descriptor spreads around its mean."""
 
-    def between(benign: float, malignant: float, spread: float, low: float, high: float) -> float:
-        return float(np.clip(rng.normal(benign + (malignant - benign) * appearance, spread), low, high))
+    def between(benign: float, malignant: float, spread: float, low: float, high: float, share: float = 1.0) -> float:
+        shown = appearance * share + 0.5 * (1 - share)
+        return float(np.clip(rng.normal(benign + (malignant - benign) * shown, spread), low, high))
 
+    body = 1 - focality  # what of the appearance the whole body shows, in every frame
     spiculated = rng.random() < 0.02 + 0.85 * appearance
     return Descriptors(
         size_mm=float(np.clip(rng.lognormal(np.log(14.0 + 4.0 * appearance), 0.32), 8.0, 28.0)),
-        height_to_width=between(0.60, 1.02, 0.14, 0.4, 1.5),
-        lobulation=between(0.02, 0.2, 0.055, 0.0, 0.28),
+        height_to_width=between(0.60, 1.02, 0.14, 0.4, 1.5, body),
+        lobulation=between(0.02, 0.2, 0.055, 0.0, 0.28, body),
         num_spicules=int(rng.integers(5, 15)) if spiculated else 0,
         spicule_length=between(0.15, 0.5, 0.08, 0.1, 0.65),
         margin_mm=float(np.exp(between(np.log(0.2), np.log(1.2), 0.5, np.log(0.12), np.log(2.0)))),
-        contrast_db=between(-14.0, -15.5, 3.0, -26.0, -9.0),
-        heterogeneity_db=between(1.0, 3.5, 0.8, 0.3, 5.0),
+        contrast_db=between(-14.0, -15.5, 3.0, -26.0, -9.0, body),
+        heterogeneity_db=between(1.0, 3.5, 0.8, 0.3, 5.0, body),
         halo_db=between(-1.5, 8.5, 3.2, 0.0, 11.0),
-        attenuation_db_per_mm=between(-0.4, 1.15, 0.5, -0.6, 1.6),
+        attenuation_db_per_mm=_cast(between(-0.4, 1.15, 0.5, -0.6, 1.6), body),
         sector_half_angle=float(rng.uniform(1.0, 1.7)),
     )
+
+
+def _cast(attenuation_db_per_mm: float, body: float) -> float:
+    """Weaken an enhancement, which the whole body casts; a shadow is the cap's."""
+    return attenuation_db_per_mm * (body if attenuation_db_per_mm < 0 else 1.0)
 
 
 def _choose(rng: np.random.Generator, shares: dict[str, float]) -> str:

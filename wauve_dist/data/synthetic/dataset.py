@@ -54,7 +54,7 @@ def generate(
         FileExistsError: ``out`` is not empty.
     """
     _check(settings, num_videos, seed, val_fraction, test_fraction, num_workers)
-    cases = [draw_case(seed, index) for index in range(num_videos)]
+    cases = [draw_case(seed, index, settings.focality) for index in range(num_videos)]
     splits = assign_splits(cases, val_fraction, test_fraction, seed)
     if empty := [
         name
@@ -94,6 +94,7 @@ def _check(
                 f"--min-frames {settings.min_frames} --max-frames {settings.max_frames}: give "
                 f"{MIN_FRAMES} <= min <= max",
             ),
+            (not 0 <= settings.focality <= 1, f"--focality {settings.focality:g}: give a share from 0 to 1"),
             (settings.codec not in CODECS, f"--codec {settings.codec}: choose one of {', '.join(CODECS)}"),
             (
                 min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1,
