@@ -38,8 +38,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--inputs",
         choices=("all", "primary_track", "one_key_frame", "two_key_frames"),
-        help="what the classifier judges of a video (default: as in its validation): all tracks, as in the paper, or the "
-        "one that most likely is the lesion; key frames are for image networks",
+        help="what the classifier judges of a video (default: as in its validation): all tracks, as in the paper, or "
+        "the one that most likely is the lesion; key frames are for image networks",
     )
     parser.add_argument(
         "--key-frames",

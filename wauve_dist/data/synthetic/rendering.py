@@ -23,9 +23,9 @@ class VideoSettings:
         frame_size: side of the square frames, pixels.
         min_frames, max_frames: range, inclusive, of frames per video.
         codec: a key of ``encoding.CODECS``.
-        focality: 0..1. Spicules, indistinct margin, halo and shadow live on a part of a lesion's surface, so that part of
-            a sweep shows them; shape, lobulation, texture and enhancement are the whole body's and show in every frame.
-            At 0 both tell malignant from benign alike, at 1 only the former do.
+        focality: 0..1. Spicules, indistinct margin, halo and shadow live on a part of a lesion's surface, so that part
+            of a sweep shows them; shape, lobulation, texture and enhancement are the whole body's and show in every
+            frame. At 0 both tell malignant from benign, at 1 only the former do.
     """
 
     frame_size: int = 256
