@@ -110,7 +110,7 @@ def test_the_report_gives_sides_shares_and_the_worst_sizes():
 def test_anchors_that_miss_the_lesions_are_warned_of_with_better_ones():
     boxes = lesions()
     covered = coverage(FULL_SCALE, boxes)
-    assert covered.share(0.5) < 0.95
+    assert covered.share(0.5) < 0.9
     better = fitted_anchors(boxes, num_ratios=5)
     reached = coverage(better, boxes).share(0.5)
     assert reached > 0.98

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 _STRIDES = (4, 8, 16, 32)  # of P2 to P5; frames are padded to multiples of the last
 _HALF, _LESION = 0.5, 0.7
-_ENOUGH = 0.95  # share of boxes that an anchor should overlap by half
+_ENOUGH = 0.9  # share of boxes that an anchor should overlap by half; the few others have at least their best anchor
 _NUM_WORST = 3
 _PERCENTILES = (5, 50, 95)
 _MOST_BOXES_OF_SEARCH = 2000
