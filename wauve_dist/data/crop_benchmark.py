@@ -3,7 +3,8 @@
 A pass costs the same whatever is taken from it, so how much it gains depends on how many clips that is: here one every
 4 frames of one track, or of two. A training draws from all places of a track, epoch after epoch, without another pass.
 The others pay for every clip: each turn of theirs is that of an epoch, a few random clips of a video in order of time,
-of which they convert no other frames.
+of which they convert no other frames. PyTorchVideo's reader, the field's usual way, has PyAV seek and makes colours of
+every clip; the bare seek beside it does the least that seeking can.
 
 Rates are clips per second of processor time, so that neither threads nor other programs change them. Ways take turns,
 and every clip of every way is compared with ours.
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ import av
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pytorchvideo.data.encoded_video_pyav import EncodedVideoPyAV
 from scipy import ndimage
 
 from wauve_dist.data.array_cache import new_array, open_array
@@ -31,6 +34,7 @@ from wauve_dist.data.crops import crop_roi
 from wauve_dist.structures.clips import CLIP_LENGTH, Clip
 
 WIDTH, HEIGHT = 1920, 1080
+_FRAME_RATE = 30
 _PICTURE = np.s_[80:1000, 300:1620]  # the scan on the screen
 _CROP_SIZE, _CONTEXT = 224, 1.5
 _NUMS_TRACKS = (1, 2)
@@ -111,7 +115,10 @@ def benchmark_crops(num_frames: int, num_rounds: int, seed: int) -> Iterator[Cli
     """
     if num_frames < 32:
         raise ValueError(f"--video-frames {num_frames}: give 32 or more.")
-    others: dict[str, ClipReader] = {"PyAV, a seek per clip": _seek_per_clip}
+    others: dict[str, ClipReader] = {
+        "PyAV, a seek per clip": _seek_per_clip,
+        "PyTorchVideo's PyAV reader": _pytorchvideo,
+    }
     try:
         import torchcodec  # type: ignore[import-not-found,unused-ignore]
     except (ImportError, RuntimeError, OSError) as error:  # its libraries look for FFmpeg's as they are loaded
@@ -201,6 +208,18 @@ def _seek_per_clip(path: Path, boxes_xyxy: NDArray[np.float64], starts: Sequence
     return np.stack(found)
 
 
+def _pytorchvideo(path: Path, boxes_xyxy: NDArray[np.float64], starts: Sequence[int]) -> NDArray[np.uint8]:
+    found = []
+    with path.open("rb") as file:
+        video = EncodedVideoPyAV(file, decode_audio=False)
+        for start in starts:
+            frames = video.get_clip(Fraction(start, _FRAME_RATE), Fraction(start + CLIP_LENGTH, _FRAME_RATE))["video"]
+            assert frames is not None
+            assert frames.shape[1] == CLIP_LENGTH
+            found.append(_crops(list(frames[0].byte().numpy()), boxes_xyxy[start:]))
+    return np.stack(found)
+
+
 def _torchcodec(path: Path, boxes_xyxy: NDArray[np.float64], starts: Sequence[int]) -> NDArray[np.uint8]:
     from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found,unused-ignore]
 
@@ -236,7 +255,7 @@ def _write_video(path: Path, encoding: _Encoding, num_frames: int, seed: int) ->
         speckle.append(ndimage.zoom(35 * grains / grains.std(), 2, order=1))
     rows, columns = _PICTURE
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(encoding.codec, rate=30, options=encoding.options)
+        stream = container.add_stream(encoding.codec, rate=_FRAME_RATE, options=encoding.options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, encoding.pixel_format
         for number in range(num_frames):
             window = slice(rows.start - number % 64, rows.stop - number % 64), columns
