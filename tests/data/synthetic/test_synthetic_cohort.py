@@ -62,8 +62,10 @@ def test_of_focal_signs_the_body_tells_nothing_and_the_cap_all_that_it_did():
     for name in ("height_to_width", "lobulation", "contrast_db", "heterogeneity_db"):
         assert 0.44 < auc([getattr(look, name) for look in focal]) < 0.56, name
     assert min(look.attenuation_db_per_mm for look in focal) == 0  # no enhancement
-    for name in ("num_spicules", "spicule_length", "margin_mm", "halo_db", "sector_half_angle", "size_mm"):
+    for name in ("num_spicules", "spicule_length", "margin_mm", "halo_db", "size_mm"):
         assert [getattr(look, name) for look in focal] == [getattr(case.descriptors, name) for case in CASES]
+    angles = np.array([look.sector_half_angle for look in focal])
+    np.testing.assert_allclose(angles, [case.descriptors.sector_half_angle / 2 for case in CASES])
     half = [draw_case(seed=1, index=index, focality=0.5).descriptors.heterogeneity_db for index in range(600)]
     assert 0.7 < auc(half) < auc([case.descriptors.heterogeneity_db for case in CASES]) - 0.05
 

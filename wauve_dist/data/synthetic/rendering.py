@@ -25,7 +25,7 @@ class VideoSettings:
         codec: a key of ``encoding.CODECS``.
         focality: 0..1. Spicules, indistinct margin, halo and shadow live on a part of a lesion's surface, so that part
             of a sweep shows them; shape, lobulation, texture and enhancement are the whole body's and show in every
-            frame. At 0 both tell malignant from benign, at 1 only the former do.
+            frame. At 0 both tell malignant from benign, at 1 only the former do, and their part is half as wide.
     """
 
     frame_size: int = 256
