@@ -14,8 +14,9 @@ def test_logits_that_are_three_times_too_large_are_divided_by_three():
 
 
 def test_the_temperature_of_two_logits_by_hand():
-    # Of four videos at logit 2, three are malignant: sigmoid(2 / T) = 3 / 4, so T = 2 / ln 3.
-    assert fitted_temperature([1, 1, 1, 0], [2.0] * 4) == pytest.approx(2 / np.log(3), rel=1e-4)
+    # Of four videos at logit 2, three are malignant. They count as 4/5 malignant each, the benign one as 1/3, together
+    # 41/60 a video: sigmoid(2 / T) = 41 / 60, so T = 2 / ln(41 / 19).
+    assert fitted_temperature([1, 1, 1, 0], [2.0] * 4) == pytest.approx(2 / np.log(41 / 19), rel=1e-4)
 
 
 def test_a_video_is_the_mean_of_its_clips_scores():
@@ -23,9 +24,10 @@ def test_a_video_is_the_mean_of_its_clips_scores():
     logits = np.array([4.0, -1.0] * 4)
     temperature = fitted_temperature(labels, logits, list("aabbccdd"))
     scores = expit(logits / temperature).reshape(-1, 2).mean(1)
+    target = np.array([4 / 5, 4 / 5, 4 / 5, 1 / 3])  # a video's, by how many there are of its kind
     steps = [temperature * factor for factor in (0.98, 1.0, 1.02)]
     losses = [
-        -np.log(np.where([1, 1, 1, 0], s, 1 - s)).mean()
+        -(target * np.log(s) + (1 - target) * np.log(1 - s)).mean()
         for s in (expit(logits / step).reshape(-1, 2).mean(1) for step in steps)
     ]
     assert losses[1] < losses[0]
@@ -33,5 +35,13 @@ def test_a_video_is_the_mean_of_its_clips_scores():
     assert scores.std() < 1e-12
 
 
-def test_separated_classes_end_at_the_lowest_temperature():
-    assert fitted_temperature([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0]) == pytest.approx(MIN_TEMPERATURE, rel=1e-2)
+def test_a_few_separated_videos_do_not_make_scores_extreme():
+    logits = np.array([-2.0, -1.0, 1.0, 2.0])
+    temperature = fitted_temperature([0, 0, 1, 1], logits)
+    # At the likeliest temperature the logits weigh nothing of what scores still lack to 1/4 and 3/4.
+    assert logits @ (expit(logits / temperature) - [0.25, 0.25, 0.75, 0.75]) == pytest.approx(0, abs=1e-4)
+    assert fitted_temperature([0] * 500 + [1] * 500, [-1.0] * 500 + [1.0] * 500) == pytest.approx(1 / np.log(501))
+
+
+def test_a_temperature_stays_within_its_limits():
+    assert fitted_temperature([0, 1], [-0.001, 0.001]) == pytest.approx(MIN_TEMPERATURE, rel=1e-2)
