@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from wauve_dist.evaluation.temperature import MIN_TEMPERATURE, fitted_temperature
+from wauve_dist.evaluation.temperature import MAX_TEMPERATURE, MIN_TEMPERATURE, fitted_temperature
 
 
 def test_logits_that_are_three_times_too_large_are_divided_by_three():
@@ -44,4 +44,5 @@ def test_a_few_separated_videos_do_not_make_scores_extreme():
 
 
 def test_a_temperature_stays_within_its_limits():
+    assert fitted_temperature([0, 1, 0, 1], [-2e4, -1e4, 1e4, 2e4]) == pytest.approx(MAX_TEMPERATURE, rel=1e-2)
     assert fitted_temperature([0, 1], [-0.001, 0.001]) == pytest.approx(MIN_TEMPERATURE, rel=1e-2)

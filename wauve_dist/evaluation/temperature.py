@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, xlogy
+from scipy.special import log_expit
 
 from wauve_dist.evaluation.auc import Groups
-from wauve_dist.evaluation.inputs import checked_scores, group_codes
+from wauve_dist.evaluation.inputs import FloatArray, checked_scores, group_codes
 
 # Beyond these, scores are as good as 0, 1/2 and 1.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -36,15 +36,19 @@ def fitted_temperature(labels: ArrayLike, logits: ArrayLike, videos: Groups = No
     """
     positive, values = checked_scores(labels, logits)
     codes = group_codes(videos, len(values))
+    order = np.argsort(codes, kind="stable")
     num_clips = np.bincount(codes)
+    first_clips = np.cumsum(num_clips) - num_clips
     is_malignant = np.bincount(codes, positive) > 0
     num_malignant, num_benign = is_malignant.sum(), (~is_malignant).sum()
     target = np.where(is_malignant, (num_malignant + 1) / (num_malignant + 2), 1 / (num_benign + 2))
 
+    def log_mean(logits: FloatArray) -> FloatArray:  # of a video's clips; never 0, however large the logits
+        return np.asarray(np.logaddexp.reduceat(log_expit(logits)[order], first_clips) - np.log(num_clips))
+
     def loss(log_temperature: float) -> float:
-        malignant = np.bincount(codes, expit(values / np.exp(log_temperature))) / num_clips
-        benign = np.bincount(codes, expit(-values / np.exp(log_temperature))) / num_clips
-        return -float((xlogy(target, malignant) + xlogy(1 - target, benign)).mean())
+        tempered = values / np.exp(log_temperature)
+        return -float((target * log_mean(tempered) + (1 - target) * log_mean(-tempered)).mean())
 
     grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _NUM_GRID_POINTS)
     best = int(np.argmin([loss(point) for point in grid]))
