@@ -49,10 +49,9 @@ def main(argv: list[str]) -> int:
     detector = parts.add_parser(
         "detector",
         help="Faster R-CNN inference on scan sectors and whole screens, against torchvision's, frame by frame",
-        description="Detectors are untrained, and their scores shifted so that one proposal in a hundred counts as a "
-        "lesion, or nearly all do. A quick look on a CPU (minutes): OMP_NUM_THREADS=1 launch/benchmark.py detector "
-        "--device cpu "
-        "--image-size 64 --batch-size 2",
+        description="Detectors are untrained, held to one number of proposals, and their scores shifted so that one "
+        "proposal in a hundred counts as a lesion, or nearly all do. A quick look on a CPU (minutes): "
+        "OMP_NUM_THREADS=1 launch/benchmark.py detector --device cpu --image-size 64 --batch-size 2",
     )
     _add_model_options(detector, batch_size=16)
     detector.add_argument(

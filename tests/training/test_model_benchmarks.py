@@ -15,6 +15,7 @@ from wauve_dist.training.benchmarks.classifier_benchmark import (
 from wauve_dist.training.benchmarks.detector_benchmark import (
     benchmark_detector,
     call_lesions,
+    equal_proposals,
     lesion_detector,
     torchvision_faster_rcnn,
 )
@@ -90,6 +91,29 @@ def test_the_detectors_compared_differ_in_the_pyramid_s_norms_and_the_anchor_rat
     ours, reference = sizes(lesion_detector(800).network), sizes(torchvision_faster_rcnn(800))
     differing = {name for name in ours.keys() | reference.keys() if ours.get(name) != reference.get(name)}
     assert all("num_batches_tracked" in name or name.startswith("rpn.head.") for name in differing), differing
+
+
+def test_untrained_detectors_are_held_to_one_number_of_proposals():
+    torch.manual_seed(0)
+    networks = torchvision_faster_rcnn(64).eval(), lesion_detector(64).eval().network
+    images = [torch.rand(3, 64, 64) for _ in range(2)]
+
+    def proposals():
+        counted = []
+        for network in networks:
+            hook = network.rpn.register_forward_hook(
+                lambda _, __, made: counted.append([len(made_K4) for made_K4 in made[0]])
+            )
+            with torch.inference_mode():
+                network(images)
+            hook.remove()
+        return counted
+
+    before = proposals()
+    assert before[0] != before[1]
+    equal_proposals(networks, images)
+    fewest = min(before[0] + before[1])
+    assert proposals() == [[fewest, fewest]] * 2
 
 
 @pytest.mark.parametrize("share", [0.01, 0.99])
