@@ -471,6 +471,13 @@ def test_evaluation_frames_are_as_decoded_with_their_boxes(study):
             assert boxes.shape[1] == 4
 
 
+def test_frames_that_miss_every_lesion_are_refused_before_a_training_rather_than_after_it(study):
+    with pytest.raises(
+        ValueError, match=r"frames_per_video\) is 2, .* none of these shows one of the \d+ boxes of the "
+    ):
+        study.frames(frames_per_video=2).setup("fit")
+
+
 def test_training_frames_change_with_the_epoch_and_with_nothing_else(study):
     def epoch(number, num_workers=0):
         data = study.frames(num_workers)

@@ -321,6 +321,13 @@ class FrameDataModule(StudyDataModule):
                 for row, frame in enumerate(recipe.frames)
             ]
             self._report_missing(split, rows, set(recipes), "annotated frame", self._annotations)
+            num_missed = int(boxes["video_id"].isin(rows["video_id"]).sum())
+            if num_missed and not any(len(stored.boxes_xyxy) for stored in self._stored[split]):
+                raise ValueError(
+                    f"frames_per_video (--data.frames_per_video) is {self._frames_per_video}, evenly spaced from a "
+                    f"video's first annotated frame to its last, and none of these shows one of the {num_missed} boxes "
+                    f"of the {split} videos. Raise it."
+                )
 
     def _boxes_seen(self, boxes: pd.DataFrame) -> pd.DataFrame:
         """Bring boxes into the pixels of the frames as they are kept: whole, or cut to their sectors."""
