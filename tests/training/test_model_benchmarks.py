@@ -137,7 +137,7 @@ def test_detectors_are_timed_on_sectors_screens_and_crowds_each_beside_torchvisi
     monkeypatch.setattr(throughput, "_REPETITION_S", 1e-9)
     monkeypatch.setattr(detector_benchmark, "_NUM_PROPOSALS", 20)
     rows = list(benchmark_detector(CPU, 2, 64, "bf16", with_compile=False))
-    reference, prepared = "torchvision FasterRCNN, eager, fp32, batch 1", "ours at once, bf16, prepared, batch"
+    reference, prepared = "torchvision FasterRCNN, eager, fp32, batch 1", "ours, bf16, prepared, batch"
     in_all_ways = [f"ours {way}, fp32, batch {number}" for number in (1, 2) for way in ("in turn", "at once")]
     in_all_ways += [f"ours {way}, bf16, batch 2" for way in ("in turn", "at once")]
     assert [(row.task, row.way) for row in rows] == [

@@ -48,7 +48,8 @@ def benchmark_detector(
     """Time torchvision's Faster R-CNN with a ResNet-34 FPN frame by frame, then ours in several ways.
 
     On scan sectors, on whole screens at the same scale, and on sectors where nearly every proposal counts as a lesion.
-    Frames lie on the device; ours brings its boxes into host memory.
+    Frames lie on the device; ours brings its boxes into host memory. Prepared, it runs as in predictions: at once on a
+    GPU, in turn on a CPU.
 
     Args:
         device: to run on.
@@ -96,7 +97,7 @@ def _ours(
         yield _measure(workload, f"ours at once, {precision}", detector.in_one_go, frames, precision)
     detector.prepare_prediction()
     for given in batches:
-        yield _measure(workload, f"ours at once, {precision}, prepared", detector.in_one_go, given, precision)
+        yield _measure(workload, f"ours, {precision}, prepared", detector, given, precision)
     if in_all_ways and with_compile:
         detector.batched.compile()
         for given in batches:
