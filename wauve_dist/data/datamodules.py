@@ -32,7 +32,7 @@ from wauve_dist.data.decoding import Decoder
 from wauve_dist.data.frame_store import frame_recipes
 from wauve_dist.data.loaders import loader_options
 from wauve_dist.data.manifest_columns import covariate_values, group_of_each, missing_counts, require_columns
-from wauve_dist.data.samplers import GroupedSampler, TrainingSampler, aspect_groups
+from wauve_dist.data.samplers import GroupedSampler, TrainingSampler, aspect_groups, checked_bag_size
 from wauve_dist.data.study_datamodule import StudyDataModule
 from wauve_dist.structures.annotations import read_annotations
 from wauve_dist.structures.clips import (
@@ -112,7 +112,7 @@ class ClipDataModule(StudyDataModule):
             raise ValueError(f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; it must be above 0, or 0 for none.")
         self._timing = checked_timing(training_stride, temporal_jitter, clip_length)
         if attention_pooling:
-            self._bag_size = _checked_bag_size(clips_per_video, batch_size, mixup_alpha)
+            self._bag_size = checked_bag_size(clips_per_video, batch_size, mixup_alpha)
         self._cropped: dict[str, list[CroppedVideo]] = {}
 
     def setup(self, stage: str) -> None:
@@ -381,25 +381,6 @@ class FrameDataModule(StudyDataModule):
     def test_dataloader(self) -> DataLoader[FrameBatch]:
         """Frames of the test videos, each exactly once over all processes."""
         return self._evaluation_loader(EvaluationFrames(self._stored["test"]), len(self._stored["test"]))
-
-
-def _checked_bag_size(clips_per_video: int, batch_size: int, mixup_alpha: float) -> int:
-    if clips_per_video < 2:
-        raise ValueError(
-            f"clips_per_video (--data.clips_per_video) is {clips_per_video}; attention pooling learns from several "
-            "clips of a video, so it must be at least 2."
-        )
-    if batch_size % clips_per_video:
-        raise ValueError(
-            f"batch_size (--data.batch_size) is {batch_size}; attention pooling takes whole videos, so it must be a "
-            f"multiple of --data.clips_per_video, {clips_per_video}."
-        )
-    if mixup_alpha:
-        raise ValueError(
-            f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; mixed clips belong to two videos, so that attention "
-            "pooling cannot take them. Use one of the two."
-        )
-    return clips_per_video
 
 
 def _files(videos: Mapping[str, pd.DataFrame]) -> dict[str, Path]:

@@ -103,6 +103,30 @@ class GroupedSampler(TrainingSampler):
         return np.concatenate([in_full_batches[sent_at.argsort(kind="stable")], last_batch])
 
 
+def checked_bag_size(clips_per_video: int, batch_size: int, mixup_alpha: float) -> int:
+    """Return how many clips of a video attention pooling keeps together: ``clips_per_video``.
+
+    Raises:
+        ValueError: fewer than two, a batch that would cut through a video, or clips mixed of two videos.
+    """
+    if clips_per_video < 2:
+        raise ValueError(
+            f"clips_per_video (--data.clips_per_video) is {clips_per_video}; attention pooling learns from several "
+            "clips of a video, so it must be at least 2."
+        )
+    if batch_size % clips_per_video:
+        raise ValueError(
+            f"batch_size (--data.batch_size) is {batch_size}; attention pooling takes whole videos, so it must be a "
+            f"multiple of --data.clips_per_video, {clips_per_video}."
+        )
+    if mixup_alpha:
+        raise ValueError(
+            f"mixup_alpha (--data.mixup_alpha) is {mixup_alpha}; mixed clips belong to two videos, so that attention "
+            "pooling cannot take them. Use one of the two."
+        )
+    return clips_per_video
+
+
 def aspect_groups(heights: ArrayLike, widths: ArrayLike) -> list[int]:
     """Number frames by height over width, on a logarithmic scale with square frames amid their group.
 
